@@ -1,0 +1,409 @@
+/* tilefold: convolution in bounded memory.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * This header is the manual of the C library. The life of a convolution is
+ *
+ *     problem   what to compute: sizes, strides, padding; plain data, owned by the caller
+ *     context   where to compute it: a device, its threads, an allocator
+ *     plan      how to compute it under a scratch limit: immutable, shared freely between threads
+ *     execute   compute it: allocates nothing, touches only the tensors and the scratch it is given
+ *
+ * A worked example, a 3x3 convolution of a 64-channel image with 1 MiB of scratch:
+ *
+ *     tilefold_problem problem;
+ *     tilefold_problem_init(&problem, TILEFOLD_CONV, TILEFOLD_F32, 2);
+ *     problem.in_channels = problem.out_channels = 64;
+ *     for (int axis = 0; axis < 2; axis++) {
+ *         problem.input_size[axis] = 256;
+ *         problem.kernel[axis] = 3;
+ *         problem.padding_begin[axis] = problem.padding_end[axis] = 1;
+ *     }
+ *     tilefold_problem_set_layout(&problem, TILEFOLD_CHANNELS_FIRST, NULL);
+ *
+ *     tilefold_context_options context_options;
+ *     tilefold_context_options_init(&context_options);
+ *     tilefold_context *context;
+ *     if (tilefold_context_create(&context_options, &context, NULL) != TILEFOLD_OK) return 1;
+ *
+ *     tilefold_plan_options plan_options;
+ *     tilefold_plan_options_init(&plan_options);
+ *     plan_options.scratch_limit_bytes = 1 << 20;
+ *
+ *     tilefold_message message;
+ *     if (tilefold_convolve(context, &problem, &plan_options, input, weight, NULL, output, &message) != TILEFOLD_OK)
+ *         fprintf(stderr, "%s\n", message.text);
+ *     tilefold_context_destroy(context);
+ *
+ * tilefold_convolve() plans, packs, executes and releases in one call. An engine that runs the same problem more than
+ * once does those steps itself, with memory of its own: tilefold_plan_create(), tilefold_plan_get_info(),
+ * tilefold_pack_weight(), tilefold_execute().
+ *
+ * THE OPERATION. Per spatial axis: size I, kernel K, stride S, dilation D, input dilation L, padding P0 (begin) and P1
+ * (end); C input and O output channels in G groups (a channel c and an output o meet only within one group):
+ *
+ *     conv:       out[n][o][x] = bias[o] + sum over k, c of  in[n][c][(x*S + k*D - P0) / L] * w[o][c][k]
+ *                 X = floor(((I-1)*L + 1 + P0 + P1 - D*(K-1) - 1) / S) + 1
+ *     transposed: out[n][o][x] = bias[o] + sum over k, c of  in[n][c][(x + P0 - k*D) / S] * w[c][o][k]
+ *                 X = (I-1)*S - P0 - P1 + D*(K-1) + 1 + output_padding
+ *
+ * A tap k whose position is no multiple of L (conv) or S (transposed) is left out. A tap whose position lies outside
+ * the input reads a zero there: it is MULTIPLIED BY ZERO, NOT SKIPPED, so an infinite or NaN weight over padding gives
+ * NaN, as in an explicit unfold with zero padding. That holds for every algorithm, instruction set and tiling.
+ *
+ * THE SAME BITS. Every output is one chain of fused multiply-adds in fp32 that starts at bias[o] (or +0) and runs over
+ * the taps in row-major order of k as written above and, within a tap, over the channels c in ascending order; then
+ * clamp, then one rounding (to nearest, ties to even) to the tensor's type. On the CPU nothing else ever happens, so the
+ * bits depend on neither limit, threads, instruction set, algorithm, layout nor prepacking. Which NaN a NaN is (its sign
+ * and payload) is not promised.
+ *
+ * MEMORY. plan_options.scratch_limit_bytes bounds everything that tilefold allocates or is handed to carry the operation
+ * out: tiles, packing panels, partial sums, tables and the plan itself. Outside it are the tensors and the packed weights,
+ * whose size the plan reports and which the caller can refuse.
+ *
+ * ERRORS. A function that can fail returns a tilefold_status and, where it takes a tilefold_message, leaves one line with
+ * the numbers in it there; a NULL message means that the text is not wanted. On failure no out-parameter is written.
+ *
+ * THREADS. A context and a plan may be used from many threads at once, provided each execution has its own scratch and
+ * output. Two executions at once on one context share its threads.
+ *
+ * STRUCTS that callers fill begin with struct_size and must be set up by their _init function, so that they can grow.
+ */
+#ifndef TILEFOLD_H
+#define TILEFOLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TILEFOLD_VERSION_MAJOR 0
+#define TILEFOLD_VERSION_MINOR 1
+#define TILEFOLD_VERSION_PATCH 0
+
+#if defined(TILEFOLD_BUILDING) && defined(__GNUC__)
+#define TILEFOLD_API __attribute__((visibility("default")))
+#else
+#define TILEFOLD_API
+#endif
+
+#define TILEFOLD_MAX_RANK 3
+
+typedef enum tilefold_status {
+    TILEFOLD_OK = 0,
+    TILEFOLD_INVALID_ARGUMENT,   /* a size, option or pointer is out of its range */
+    TILEFOLD_OVERFLOW,           /* a size or an offset does not fit 64 bits */
+    TILEFOLD_UNSUPPORTED,        /* this device, build or algorithm does not do that */
+    TILEFOLD_LIMIT_TOO_SMALL,    /* the scratch limit is below the least; the message names the bytes needed */
+    TILEFOLD_OUT_OF_MEMORY,      /* an allocation failed */
+    TILEFOLD_CANCELLED,          /* the progress callback asked to stop */
+    TILEFOLD_NO_DEVICE,          /* no such device here */
+    TILEFOLD_DEVICE_LOST,        /* the device failed while computing */
+} tilefold_status;
+
+typedef struct tilefold_message {
+    char text[384];
+} tilefold_message;
+
+/* A short English name of the status, for example "limit too small". Never NULL; static storage. */
+TILEFOLD_API const char *tilefold_status_name(tilefold_status status);
+
+/* "0.1.0"; static storage. */
+TILEFOLD_API const char *tilefold_version(void);
+
+/* ---------------------------------------------------------------------------------------------------- problem ---- */
+
+typedef enum tilefold_op { TILEFOLD_CONV = 0, TILEFOLD_CONV_TRANSPOSE = 1 } tilefold_op;
+
+/* Element types. Input, weight and output have one type; a bias has that type or F32. Sums are always fp32. */
+typedef enum tilefold_type {
+    TILEFOLD_NONE = 0, /* only as a bias_type: there is no bias */
+    TILEFOLD_F32 = 1,
+    TILEFOLD_F16 = 2,  /* IEEE 754 binary16 */
+    TILEFOLD_BF16 = 3, /* the upper half of an fp32 */
+} tilefold_type;
+
+/* Bytes of one element: 4, 2, 2; 0 for TILEFOLD_NONE. */
+TILEFOLD_API size_t tilefold_type_bytes(tilefold_type type);
+
+typedef enum tilefold_layout {
+    /* (N, C, spatial...); conv weight (O, C/G, k...), transposed weight (C, O/G, k...). As PyTorch and ONNX. */
+    TILEFOLD_CHANNELS_FIRST = 0,
+    /* (N, spatial..., C); conv and transposed weight (O, k..., C/G). As MLX. */
+    TILEFOLD_CHANNELS_LAST = 1,
+} tilefold_layout;
+
+/* Where an element of the input or the output lies, in elements from the tensor's pointer:
+ *     n*batch + c*channel + x[0]*spatial[0] + ... + x[rank-1]*spatial[rank-1]
+ * Strides may be negative or zero (input only), so a crop, a slice or a transposed array needs no copy. Elements of an
+ * output must not overlap each other or the input. */
+typedef struct tilefold_tensor_strides {
+    int64_t batch, channel, spatial[TILEFOLD_MAX_RANK];
+} tilefold_tensor_strides;
+
+/* Where w(g, o, c, k) lies, with o in [0, O/G) and c in [0, C/G) counted within group g:
+ *     g*group + o*out_channel + c*in_channel + k[0]*spatial[0] + ... */
+typedef struct tilefold_weight_strides {
+    int64_t group, out_channel, in_channel, spatial[TILEFOLD_MAX_RANK];
+} tilefold_weight_strides;
+
+/* One convolution. Axis 0 is the outermost spatial axis; entries at or past the rank are ignored. */
+typedef struct tilefold_problem {
+    size_t struct_size;
+    tilefold_op op;
+    tilefold_type type;
+    tilefold_type bias_type;                   /* TILEFOLD_NONE, TILEFOLD_F32 or type */
+    int32_t rank;                              /* 1, 2 or 3 */
+    int64_t batch, in_channels, out_channels;  /* batch >= 0, channels >= 1 and divisible by groups */
+    int64_t groups;                            /* >= 1 */
+    int64_t input_size[TILEFOLD_MAX_RANK];     /* >= 1 */
+    int64_t kernel[TILEFOLD_MAX_RANK];         /* >= 1 */
+    int64_t stride[TILEFOLD_MAX_RANK];         /* >= 1 */
+    int64_t dilation[TILEFOLD_MAX_RANK];       /* >= 1 */
+    int64_t input_dilation[TILEFOLD_MAX_RANK]; /* >= 1; conv only, 1 for transposed (whose stride it is) */
+    int64_t padding_begin[TILEFOLD_MAX_RANK];  /* any sign; negative crops */
+    int64_t padding_end[TILEFOLD_MAX_RANK];    /* any sign; negative crops */
+    int64_t output_padding[TILEFOLD_MAX_RANK]; /* >= 0; transposed only, 0 for conv */
+    bool flip;                                 /* use w[..][K-1-k] in place of w[..][k] on every axis */
+    float clamp_low, clamp_high;               /* activation: out = min(max(out, low), high); a NaN stays a NaN */
+    tilefold_tensor_strides input_stride, output_stride; /* elements */
+    tilefold_weight_strides weight_stride;               /* elements */
+} tilefold_problem;
+
+/* Sets every field to its default: batch, groups, channels, sizes, kernels, strides and dilations 1, no padding, no bias,
+ * no activation. Strides are left zero: call tilefold_problem_set_layout() once the sizes are set, or fill them in. */
+static inline void tilefold_problem_init(tilefold_problem *problem, tilefold_op op, tilefold_type type, int32_t rank) {
+    memset(problem, 0, sizeof *problem);
+    problem->struct_size = sizeof *problem;
+    problem->op = op;
+    problem->type = type;
+    problem->rank = rank;
+    problem->batch = problem->in_channels = problem->out_channels = problem->groups = 1;
+    for (int axis = 0; axis < TILEFOLD_MAX_RANK; axis++) {
+        problem->input_size[axis] = problem->kernel[axis] = problem->stride[axis] = 1;
+        problem->dilation[axis] = problem->input_dilation[axis] = 1;
+    }
+    problem->clamp_low = (float)-1e39; /* -infinity */
+    problem->clamp_high = (float)1e39; /* +infinity */
+}
+
+/* output_size[0..rank) = X of the formulas above. INVALID_ARGUMENT where a field is out of range or an X is below 1,
+ * OVERFLOW where a size does not fit. Looks at no strides. */
+TILEFOLD_API tilefold_status tilefold_output_size(const tilefold_problem *problem, int64_t output_size[TILEFOLD_MAX_RANK],
+                                                  tilefold_message *message);
+
+/* Fills in the strides of dense input, weight and output tensors of the given layout. Errors as tilefold_output_size(). */
+TILEFOLD_API tilefold_status tilefold_problem_set_layout(tilefold_problem *problem, tilefold_layout layout,
+                                                         tilefold_message *message);
+
+/* ---------------------------------------------------------------------------------------------------- context ---- */
+
+typedef enum tilefold_device_kind { TILEFOLD_CPU = 0, TILEFOLD_VULKAN = 1 } tilefold_device_kind;
+
+/* CPU instruction sets. A value above what the machine has is UNSUPPORTED. All give the same bits. */
+typedef enum tilefold_isa {
+    TILEFOLD_ISA_BEST = 0,
+    TILEFOLD_ISA_PORTABLE, /* plain C */
+    TILEFOLD_ISA_AVX2,     /* with FMA and F16C */
+    TILEFOLD_ISA_AVX512,   /* F, BW, DQ, VL */
+    TILEFOLD_ISA_NEON,     /* AArch64 */
+} tilefold_isa;
+
+/* "best", "portable", "avx2", "avx512", "neon"; NULL for a value outside the enumeration. */
+TILEFOLD_API const char *tilefold_isa_name(tilefold_isa isa);
+
+/* Memory for the context, plans and tilefold_convolve(). allocate returns bytes aligned to alignment (a power of two of
+ * at most 64), or NULL; release gets the same bytes back. Both may be called from several threads at once. */
+typedef struct tilefold_allocator {
+    void *(*allocate)(void *user, size_t bytes, size_t alignment);
+    void (*release)(void *user, void *memory, size_t bytes);
+    void *user;
+} tilefold_allocator;
+
+/* A caller's thread pool. run must do the equal of
+ *     for (size_t i = 0; i < count; i++) task(argument, i);
+ * in any order, on any threads, and return when all are done. count is at most threads. */
+typedef struct tilefold_parallel_for {
+    void (*run)(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count);
+    void *user;
+    int32_t threads;
+} tilefold_parallel_for;
+
+typedef struct tilefold_context tilefold_context;
+
+typedef struct tilefold_context_options {
+    size_t struct_size;
+    tilefold_device_kind device;
+    int32_t device_index;               /* which of several devices of a kind; 0 for the CPU */
+    int32_t threads;                    /* CPU: how many; 0 for one per core. Ignored with parallel_for.run */
+    tilefold_isa isa;                   /* CPU */
+    tilefold_allocator allocator;       /* allocate == NULL: the C library's */
+    tilefold_parallel_for parallel_for; /* run == NULL: the library's own pool (serial if built without pthreadpool) */
+} tilefold_context_options;
+
+/* The CPU, all cores, best instruction set, the C library's memory. */
+static inline void tilefold_context_options_init(tilefold_context_options *options) {
+    memset(options, 0, sizeof *options);
+    options->struct_size = sizeof *options;
+}
+
+/* Opens a device. The caller owns *context and destroys it after its plans. INVALID_ARGUMENT, UNSUPPORTED (the isa),
+ * NO_DEVICE, OUT_OF_MEMORY. */
+TILEFOLD_API tilefold_status tilefold_context_create(const tilefold_context_options *options, tilefold_context **context,
+                                                     tilefold_message *message);
+TILEFOLD_API void tilefold_context_destroy(tilefold_context *context);
+
+/* What a device is. Figures that do not apply or are not known are 0. */
+typedef struct tilefold_device_info {
+    size_t struct_size;
+    tilefold_device_kind kind;
+    int32_t index;
+    char name[256];
+    int32_t threads;             /* CPU: how many tilefold would use */
+    tilefold_isa isa;            /* CPU: the best */
+    uint32_t isa_mask;           /* CPU: bit (1 << isa) for each that runs here */
+    int64_t l1_bytes, l2_bytes, l3_bytes; /* CPU: per core, per core, shared */
+    int64_t max_buffer_bytes;    /* the largest binding */
+    int64_t memory_bytes;        /* the device's own memory */
+} tilefold_device_info;
+
+/* How many devices there are: the CPU, which is device 0 and always there, and the Vulkan devices. */
+TILEFOLD_API size_t tilefold_device_count(void);
+
+/* Fills in *info (struct_size set by the caller) for device number 0 <= number < tilefold_device_count(). */
+TILEFOLD_API tilefold_status tilefold_get_device_info(size_t number, tilefold_device_info *info, tilefold_message *message);
+
+/* Measures the device's fused-multiply-add peak in FLOP/s (a multiply-add counts as two): registers only, every thread of
+ * the context, the best of several short runs (about 0.1 s in all). UNSUPPORTED where a device has no such measurement. */
+TILEFOLD_API tilefold_status tilefold_measure_peak(tilefold_context *context, double *flops_per_second,
+                                                   tilefold_message *message);
+
+/* ------------------------------------------------------------------------------------------------------- plan ---- */
+
+typedef enum tilefold_algorithm {
+    TILEFOLD_ALGORITHM_AUTO = 0,
+    TILEFOLD_ALGORITHM_UNFOLD,   /* unfold a tile into panels, multiply it by packed weights */
+    TILEFOLD_ALGORITHM_IMPLICIT, /* the same product, reading the input where it lies */
+    TILEFOLD_ALGORITHM_DIRECT,   /* no product: depthwise, and few output channels per group */
+} tilefold_algorithm;
+
+/* "auto", "unfold", "implicit", "direct"; NULL for a value outside the enumeration. */
+TILEFOLD_API const char *tilefold_algorithm_name(tilefold_algorithm algorithm);
+
+/* Vulkan: how the unfold scratch is held. */
+typedef enum tilefold_storage {
+    TILEFOLD_STORAGE_BUFFER = 0,
+    TILEFOLD_STORAGE_TEXTURE2D,
+    TILEFOLD_STORAGE_TEXTURE3D,
+} tilefold_storage;
+
+#define TILEFOLD_DEFAULT_SCRATCH_LIMIT_BYTES (16 * INT64_C(1048576))
+
+typedef struct tilefold_plan_options {
+    size_t struct_size;
+    int64_t scratch_limit_bytes;  /* a hard ceiling, not a target */
+    int64_t max_buffer_bytes;     /* no buffer larger than this; 0 for the device's own limit */
+    tilefold_algorithm algorithm; /* a choice that the problem does not allow is UNSUPPORTED */
+    tilefold_storage storage;     /* Vulkan only */
+    bool prepack_weights;         /* hold a packed copy of the weights outside the limit */
+} tilefold_plan_options;
+
+/* 16 MiB, the device's buffer limit, auto, buffer, prepacked. */
+static inline void tilefold_plan_options_init(tilefold_plan_options *options) {
+    memset(options, 0, sizeof *options);
+    options->struct_size = sizeof *options;
+    options->scratch_limit_bytes = TILEFOLD_DEFAULT_SCRATCH_LIMIT_BYTES;
+    options->prepack_weights = true;
+}
+
+typedef struct tilefold_plan tilefold_plan;
+
+/* Decides how to compute the problem. The caller owns *plan. The problem is copied. The plan keeps to the context's
+ * allocator and must be destroyed before it. INVALID_ARGUMENT, OVERFLOW, UNSUPPORTED, LIMIT_TOO_SMALL, OUT_OF_MEMORY. */
+TILEFOLD_API tilefold_status tilefold_plan_create(tilefold_context *context, const tilefold_problem *problem,
+                                                  const tilefold_plan_options *options, tilefold_plan **plan,
+                                                  tilefold_message *message);
+TILEFOLD_API void tilefold_plan_destroy(tilefold_plan *plan);
+
+/* What a plan is going to do; all known before anything runs. Byte counts are exact. */
+typedef struct tilefold_plan_info {
+    size_t struct_size;
+    tilefold_device_kind device;
+    tilefold_algorithm algorithm;        /* never AUTO */
+    tilefold_isa isa;                    /* CPU; never BEST */
+    int32_t threads;                     /* that the plan will use: fewer than the context's where scratch is short */
+    int64_t output_size[TILEFOLD_MAX_RANK];
+    int64_t scratch_limit_bytes;         /* as asked for */
+    int64_t scratch_bytes;               /* what tilefold_execute() must be handed; with the plan itself, <= the limit */
+    int64_t min_scratch_bytes;           /* the least limit with which this problem can be planned (one thread) */
+    int64_t ideal_scratch_bytes;         /* what a plan without a limit uses */
+    int64_t packed_weight_bytes;         /* 0 without prepacking */
+    int64_t full_unfold_bytes;           /* batch * outputs * taps * C * element: what im2col of it all would take.
+                                            INT64_MAX where that does not fit */
+    int64_t tiles;                       /* units of work, each a window of output positions of one phase */
+    int64_t phases;                      /* residue classes of output positions, empty ones included */
+    int64_t macs;                        /* multiply-adds that will be done. INT64_MAX where that does not fit */
+} tilefold_plan_info;
+
+/* Fills in *info; info->struct_size is the caller's sizeof *info. */
+TILEFOLD_API void tilefold_plan_get_info(const tilefold_plan *plan, tilefold_plan_info *info);
+
+/* Writes a description of a few lines into text, as snprintf does: at most bytes - 1 characters and a NUL. Returns the
+ * length of the whole description. */
+TILEFOLD_API size_t tilefold_plan_print(const tilefold_plan *plan, char *text, size_t bytes);
+
+/* ---------------------------------------------------------------------------------------------------- execute ---- */
+
+/* Rearranges a weight for the plan. packed is the caller's, info.packed_weight_bytes long, 64-byte aligned, and good for
+ * every execution of every plan made from the same context, problem and options. INVALID_ARGUMENT where the plan does
+ * not prepack, or bytes or the alignment is off. */
+TILEFOLD_API tilefold_status tilefold_pack_weight(const tilefold_plan *plan, const void *weight, void *packed,
+                                                  size_t packed_bytes, tilefold_message *message);
+
+/* Called after each tile, from any thread but never two at once: done tiles of total. Returning false cancels. */
+typedef bool (*tilefold_progress)(void *user, int64_t done, int64_t total);
+
+/* Pointers point at element (0, 0, ..., 0) of their tensor and are aligned to its type. */
+typedef struct tilefold_execution {
+    size_t struct_size;
+    const void *input;
+    const void *weight;        /* the weight itself; read only by a plan without prepacking */
+    const void *packed_weight; /* read only by a plan with prepacking */
+    const void *bias;          /* out_channels dense elements; read only where the problem has a bias */
+    void *output;
+    void *scratch;             /* 64-byte aligned */
+    size_t scratch_bytes;      /* at least info.scratch_bytes */
+    tilefold_progress progress; /* NULL: none */
+    void *progress_user;
+} tilefold_execution;
+
+static inline void tilefold_execution_init(tilefold_execution *execution) {
+    memset(execution, 0, sizeof *execution);
+    execution->struct_size = sizeof *execution;
+}
+
+/* Computes the naive loop of the formulas at the top of this header, over n, o and x. Allocates nothing.
+ * INVALID_ARGUMENT for a missing pointer or too little scratch; CANCELLED leaves the output half written. */
+TILEFOLD_API tilefold_status tilefold_execute(const tilefold_plan *plan, const tilefold_execution *execution,
+                                              tilefold_message *message);
+
+/* The same for a problem that differs from the plan's only by a smaller batch, smaller spatial input sizes and its tensor
+ * strides: one plan made for an upper bound serves every size below it. Anything larger or otherwise different is
+ * INVALID_ARGUMENT. */
+TILEFOLD_API tilefold_status tilefold_execute_resized(const tilefold_plan *plan, const tilefold_problem *problem,
+                                                      const tilefold_execution *execution, tilefold_message *message);
+
+/* Plans, packs, executes and releases, with memory from the context's allocator. bias is NULL where bias_type is NONE.
+ * Errors are those of the functions it calls. */
+TILEFOLD_API tilefold_status tilefold_convolve(tilefold_context *context, const tilefold_problem *problem,
+                                               const tilefold_plan_options *options, const void *input, const void *weight,
+                                               const void *bias, void *output, tilefold_message *message);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* TILEFOLD_H */

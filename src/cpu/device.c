@@ -1,0 +1,224 @@
+/* The CPU device: contexts, threads, and the loop that hands out tiles.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "cpu.h"
+
+#include "../checked.h"
+#include "../message.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+
+#ifdef TILEFOLD_HAVE_PTHREADPOOL
+#include <pthreadpool.h>
+#endif
+
+/* ---------------------------------------------------------------------------------------------------- context ---- */
+
+static size_t count_devices(void) { return 1; }
+
+static void describe(size_t index, tilefold_device_info *info) {
+    (void)index;
+    const tilefold_cpu_machine *machine = tilefold_cpu_detect();
+    const tilefold_cpu_kernels *best = tilefold_cpu_kernels_for(TILEFOLD_ISA_BEST);
+    snprintf(info->name, sizeof info->name, "%s", machine->name);
+    info->threads = machine->cores;
+    info->isa = best->isa;
+    for (tilefold_isa isa = TILEFOLD_ISA_PORTABLE; isa <= TILEFOLD_ISA_NEON; isa++)
+        if (tilefold_cpu_kernels_for(isa)) info->isa_mask |= UINT32_C(1) << isa;
+    info->l1_bytes = machine->l1_bytes;
+    info->l2_bytes = machine->l2_bytes;
+    info->l3_bytes = machine->l3_bytes;
+    info->memory_bytes = machine->memory_bytes;
+}
+
+static void run_serially(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count) {
+    (void)user;
+    for (size_t i = 0; i < count; i++) task(argument, i);
+}
+
+#ifdef TILEFOLD_HAVE_PTHREADPOOL
+static void run_in_pool(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count) {
+    pthreadpool_parallelize_1d(user, task, argument, count, 0);
+}
+
+static tilefold_status open_pool(tilefold_cpu_context *cpu, int32_t threads, tilefold_message *message) {
+    cpu->parallel_for = (tilefold_parallel_for){run_serially, NULL, 1};
+    if (threads == 1) return TILEFOLD_OK;
+    cpu->pool = pthreadpool_create((size_t)threads);
+    if (!cpu->pool) return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "no memory for a pool of %d threads", (int)threads);
+    cpu->parallel_for = (tilefold_parallel_for){run_in_pool, cpu->pool, threads};
+    return TILEFOLD_OK;
+}
+
+static void close_pool(tilefold_cpu_context *cpu) {
+    if (cpu->pool) pthreadpool_destroy(cpu->pool);
+}
+#else
+static tilefold_status open_pool(tilefold_cpu_context *cpu, int32_t threads, tilefold_message *message) {
+    (void)threads, (void)message;
+    cpu->parallel_for = (tilefold_parallel_for){run_serially, NULL, 1};
+    return TILEFOLD_OK;
+}
+
+static void close_pool(tilefold_cpu_context *cpu) { (void)cpu; }
+#endif
+
+static tilefold_status open_cpu(tilefold_context *context, const tilefold_context_options *options,
+                                tilefold_message *message) {
+    tilefold_cpu_context *cpu = context->state;
+    if (options->device_index != 0)
+        return tilefold_fail(message, TILEFOLD_NO_DEVICE, "there is no CPU device %d, only 0", (int)options->device_index);
+    cpu->kernels = tilefold_cpu_kernels_for(options->isa);
+    if (!cpu->kernels)
+        return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "this machine or this build of tilefold has no %s kernels",
+                             tilefold_isa_name(options->isa));
+    cpu->parallel_for = options->parallel_for;
+    if (!cpu->parallel_for.run) {
+        tilefold_status status = open_pool(cpu, options->threads ? options->threads : tilefold_cpu_detect()->cores, message);
+        if (status) return status;
+    }
+    cpu->threads = cpu->parallel_for.threads;
+    return TILEFOLD_OK;
+}
+
+static void close_cpu(tilefold_context *context) { close_pool(context->state); }
+
+/* ---------------------------------------------------------------------------------------------------- execute ---- */
+
+typedef struct execution {
+    const tilefold_cpu_work *work;
+    const tilefold_plan *plan;
+    const tilefold_execution *request;
+    int64_t tiles;
+    atomic_llong next;
+    atomic_bool cancelled;
+    atomic_flag reporting; /* held around the progress callback */
+    int64_t done;          /* guarded by reporting */
+} execution;
+
+static void report(execution *e) {
+    while (atomic_flag_test_and_set_explicit(&e->reporting, memory_order_acquire)) {}
+    e->done++;
+    if (!atomic_load(&e->cancelled) && !e->request->progress(e->request->progress_user, e->done, e->tiles))
+        atomic_store(&e->cancelled, true);
+    atomic_flag_clear_explicit(&e->reporting, memory_order_release);
+}
+
+/* One thread's share: tiles by ascending number, as long as there are any, in its own part of the scratch. */
+static void run_tiles(void *argument, size_t index) {
+    execution *e = argument;
+    const tilefold_cpu_plan *cpu = e->work->plan;
+    const tilefold_geometry *geometry = e->work->geometry;
+    char *arena = (char *)e->request->scratch + (int64_t)index * cpu->arena.bytes;
+    tilefold_tile_walk walk;
+    tilefold_tile_walk_init(&walk, geometry, &cpu->tiling);
+    for (;;) {
+        int64_t number = atomic_fetch_add_explicit(&e->next, 1, memory_order_relaxed);
+        if (number >= e->tiles || atomic_load_explicit(&e->cancelled, memory_order_relaxed)) return;
+        const tilefold_tile *tile = tilefold_tile_walk_to(&walk, number);
+        tilefold_cpu_work work = *e->work;
+        work.input += (tile->image * geometry->in_batch + tile->group * geometry->in_group) * work.element_bytes;
+        work.output += (tile->image * geometry->out_batch + tile->group * geometry->out_group) * work.element_bytes;
+        cpu->algorithm->run(&work, tile, arena);
+        if (e->request->progress) report(e);
+    }
+}
+
+static tilefold_status execute(const tilefold_plan *plan, const tilefold_geometry *geometry,
+                               const tilefold_execution *request, tilefold_message *message) {
+    const tilefold_cpu_plan *cpu = plan->state;
+    const tilefold_cpu_context *context = plan->context->state;
+    if (cpu->operand == TILEFOLD_OPERAND_ROWS && geometry->in_channels > 1 && geometry->in_channel != 1)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "the plan reads channels side by side; the resized input has them %lld elements apart",
+                             (long long)geometry->in_channel);
+    tilefold_cpu_work work = {.plan = cpu, .geometry = geometry, .input = request->input, .weight = request->weight,
+                              .packed = request->packed_weight, .output = request->output,
+                              .bias = geometry->bias_type == TILEFOLD_NONE ? NULL : request->bias,
+                              .element_bytes = (int64_t)tilefold_type_bytes(geometry->type)};
+    execution e = {.work = &work, .plan = plan, .request = request, .reporting = ATOMIC_FLAG_INIT,
+                   .tiles = tilefold_tiles_total(geometry, &cpu->tiling)};
+    atomic_init(&e.next, 0);
+    atomic_init(&e.cancelled, false);
+    int64_t threads = tilefold_min(cpu->threads, e.tiles);
+    if (threads == 1)
+        run_tiles(&e, 0);
+    else
+        context->parallel_for.run(context->parallel_for.user, run_tiles, &e, (size_t)threads);
+    if (atomic_load(&e.cancelled)) return tilefold_fail(message, TILEFOLD_CANCELLED, "cancelled after %lld of %lld tiles",
+                                                        (long long)e.done, (long long)e.tiles);
+    return TILEFOLD_OK;
+}
+
+static tilefold_status pack_weight(const tilefold_plan *plan, const void *weight, void *packed, tilefold_message *message) {
+    (void)message;
+    tilefold_cpu_pack_weight(&plan->geometry, plan->state, weight, packed);
+    return TILEFOLD_OK;
+}
+
+static void release_plan(tilefold_plan *plan) { (void)plan; }
+
+/* ------------------------------------------------------------------------------------------------------- peak ---- */
+
+typedef struct peak_run {
+    const tilefold_cpu_kernels *kernels;
+    int64_t rounds;
+    atomic_llong done;
+} peak_run;
+
+static void run_rounds(void *argument, size_t index) {
+    (void)index;
+    peak_run *run = argument;
+    volatile float sink;
+    float value = 0.0f;
+    atomic_fetch_add(&run->done, run->kernels->fma_rounds(run->rounds, &value));
+    sink = value;
+    (void)sink;
+}
+
+static double seconds_now(void) {
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static tilefold_status measure_peak(tilefold_context *context, double *flops_per_second, tilefold_message *message) {
+    (void)message;
+    const tilefold_cpu_context *cpu = context->state;
+    peak_run run = {.kernels = cpu->kernels, .rounds = 1000};
+    double best = 0, spent = 0;
+    for (int attempt = 0; attempt < 100 && spent < 0.1; attempt++) {
+        atomic_init(&run.done, 0);
+        double begin = seconds_now();
+        cpu->parallel_for.run(cpu->parallel_for.user, run_rounds, &run, (size_t)cpu->threads);
+        double seconds = seconds_now() - begin;
+        spent += seconds > 0 ? seconds : 0;
+        if (seconds < 0.005) { /* too short to be timed well */
+            run.rounds *= 2;
+            continue;
+        }
+        double rate = 2.0 * (double)atomic_load(&run.done) / seconds;
+        if (rate > best) best = rate;
+    }
+    *flops_per_second = best;
+    return TILEFOLD_OK;
+}
+
+const tilefold_device tilefold_cpu_device = {
+    .kind = TILEFOLD_CPU,
+    .context_bytes = sizeof(tilefold_cpu_context),
+    .plan_bytes = sizeof(tilefold_cpu_plan),
+    .count = count_devices,
+    .describe = describe,
+    .open = open_cpu,
+    .close = close_cpu,
+    .plan = tilefold_cpu_plan_problem,
+    .release = release_plan,
+    .print = tilefold_cpu_print,
+    .pack_weight = pack_weight,
+    .execute = execute,
+    .measure_peak = measure_peak,
+};

@@ -1,0 +1,99 @@
+/* The CPU's kernels: what each computes, as the serial loop it replaces, and the table an instruction set fills in.
+ *
+ * The portable C kernels are the definition; every other table must give the same bits. Each output of a kernel is one
+ * chain of fused multiply-adds in ascending order of its reduction index (fmaf, never a multiply and an add; no
+ * reassociation, no split chains). All pointers may be unaligned beyond their type unless said otherwise; no kernel reads
+ * or writes an element that its loop does not name.
+ *
+ * A "row" is on the broadcast side of a product, a "lane" on its vector side. A kernel's width is nv vectors of
+ * kernels->lanes floats: nr = nv * lanes.
+ */
+#ifndef TILEFOLD_CPU_KERNELS_H
+#define TILEFOLD_CPU_KERNELS_H
+
+#include <tilefold.h>
+
+enum {
+    TILEFOLD_MAX_VECTORS = 4,    /* nv: 1..4 */
+    TILEFOLD_MAX_ROWS = 14,      /* mr: 1..14 */
+    TILEFOLD_MAX_LANES = 16,     /* floats in a vector */
+    TILEFOLD_MAX_PIXELS = 8,     /* pixels of a depthwise tile */
+    TILEFOLD_TYPES = 4,          /* tables indexed by tilefold_type; entry 0 (NONE) is NULL */
+};
+
+/* Where a product's sums begin and where they go.
+ *     acc[i][j] starts as init[i*init_stride + j]   (init_stride 0 repeats one row: a bias along the lanes)
+ *     out[i*out_stride + j] = clamp(acc[i][j])
+ * clamp(x): y = x < low ? low : x; y > high ? high : y; so NaN stays NaN and -0 stays -0 under low = 0. Between blocks
+ * of a cut sum low and high are -inf and +inf. init and out may be the same memory with the same stride. */
+typedef struct tilefold_tile_io {
+    const float *init;
+    ptrdiff_t init_stride;
+    float *out;
+    ptrdiff_t out_stride;
+    float low, high;
+} tilefold_tile_io;
+
+/* Packed product:
+ *     for p in 0..k: for i in 0..mr: for j in 0..nr:  acc[i][j] = fma(a[p*mr + i], b[p*nr + j], acc[i][j])
+ * k may be 0. */
+typedef void (*tilefold_product_kernel)(int64_t k, const float *a, const float *b, const tilefold_tile_io *io);
+
+/* The same with the vector side read where it lies: b[p] points at nr consecutive floats.
+ *     acc[i][j] = fma(a[p*mr + i], b[p][j], acc[i][j]) */
+typedef void (*tilefold_product_lanes_kernel)(int64_t k, const float *a, const float *const *b, const tilefold_tile_io *io);
+
+/* The same with the broadcast side read where it lies (an indirect convolution): rows[t*mr + i] points at the channels
+ * of tap t for row i.
+ *     for t in 0..taps: for c in 0..channels: for i, j:
+ *         acc[i][j] = fma(rows[t*mr + i][offset + c], b[(t*channels + c)*nr + j], acc[i][j]) */
+typedef void (*tilefold_product_rows_kernel)(int64_t taps, int64_t channels, const float *const *rows, ptrdiff_t offset,
+                                             const float *b, const tilefold_tile_io *io);
+
+/* Depthwise, lanes = channels. rows[t*pixels + i] points at the channels of tap t for pixel i, elements of the kernel's
+ * type; weights are fp32.
+ *     for t in 0..taps: for i in 0..pixels: for j in 0..nr:
+ *         acc[i][j] = fma(to_float(rows[t*pixels + i][offset + j]), w[t*w_stride + j], acc[i][j]) */
+typedef void (*tilefold_depthwise_kernel)(int64_t taps, const void *const *rows, ptrdiff_t offset, const float *w,
+                                          ptrdiff_t w_stride, const tilefold_tile_io *io);
+
+/* for i in 0..n:  out[i] = to_float(in[i*stride]).  Conversions from fp16 and bf16 are exact. stride in elements. */
+typedef void (*tilefold_load_run)(float *out, const void *in, ptrdiff_t stride, int64_t n);
+
+/* for p in 0..k: for i in 0..count:  out[p*width + i] = to_float(rows[i][p*stride]).  count <= width; lanes past count
+ * are left alone. rows[i] point at elements of the table entry's type; count is at most 64. */
+typedef void (*tilefold_transpose_rows)(float *out, int64_t width, const void *const *rows, int64_t count,
+                                        ptrdiff_t stride, int64_t k);
+
+/* for i in 0..n:  out[i*stride] = from_float(in[i]).  Rounding to fp16 and bf16 is to nearest, ties to even; overflow
+ * goes to infinity, fp16 subnormals are kept, a NaN stays a (quiet) NaN. */
+typedef void (*tilefold_store_run)(void *out, ptrdiff_t stride, const float *in, int64_t n);
+
+typedef struct tilefold_cpu_kernels {
+    tilefold_isa isa;
+    int32_t lanes;                                   /* floats in a vector */
+    int32_t max_rows[TILEFOLD_MAX_VECTORS];          /* [nv-1]: the largest mr there is a kernel for, 0 for none */
+    tilefold_product_kernel product[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS];             /* [nv-1][mr-1] */
+    tilefold_product_lanes_kernel product_lanes[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS]; /* [nv-1][mr-1] */
+    tilefold_product_rows_kernel product_rows[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS];   /* [nv-1][mr-1] */
+    int32_t max_pixels[TILEFOLD_MAX_VECTORS];        /* [nv-1]: the most pixels there is a depthwise kernel for */
+    tilefold_depthwise_kernel depthwise[TILEFOLD_TYPES][TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_PIXELS]; /* [type][nv-1][px-1] */
+    tilefold_load_run load_run[TILEFOLD_TYPES];
+    tilefold_transpose_rows transpose_rows[TILEFOLD_TYPES];
+    tilefold_store_run store_run[TILEFOLD_TYPES];
+    /* Runs `rounds` rounds of independent register-only fused multiply-adds and returns how many were done (one counts
+     * each lane); *sink keeps the compiler honest. */
+    int64_t (*fma_rounds)(int64_t rounds, float *sink);
+} tilefold_cpu_kernels;
+
+/* The table of an instruction set, or NULL where this build or this machine does not have it. BEST gives the best. Tables
+ * are static and immutable; the machine is asked once. */
+const tilefold_cpu_kernels *tilefold_cpu_kernels_for(tilefold_isa isa);
+
+/* Tables by instruction set, each defined where the build targets it: see kernels.c, which alone names them. */
+extern const tilefold_cpu_kernels tilefold_cpu_kernels_portable;
+extern const tilefold_cpu_kernels tilefold_cpu_kernels_avx2;
+extern const tilefold_cpu_kernels tilefold_cpu_kernels_avx512;
+extern const tilefold_cpu_kernels tilefold_cpu_kernels_neon;
+
+#endif /* TILEFOLD_CPU_KERNELS_H */

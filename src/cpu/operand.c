@@ -1,0 +1,157 @@
+/* The positions' side of the product: unfolding fused into packing, or pointers at the input where it lies.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * A panel holds `width` positions for a block of K. The input of one tap for a run of positions of one row is itself a row
+ * of the input, so everything goes by runs: the part of a run that lies inside the input is copied (or pointed at), the
+ * rest is zeros.
+ */
+#include "../checked.h"
+#include "cpu.h"
+
+enum { MAX_WIDTH = TILEFOLD_MAX_VECTORS * TILEFOLD_MAX_LANES };
+
+typedef struct tap {
+    int64_t j[TILEFOLD_AXES];
+} tap;
+
+static tap tap_at(const tilefold_tile *tile, int64_t index) {
+    int64_t row = index / tile->part[2].taps;
+    return (tap){{row / tile->part[1].taps, row % tile->part[1].taps, index % tile->part[2].taps}};
+}
+
+static void next_tap(tap *t, const tilefold_tile *tile) {
+    if (++t->j[2] < tile->part[2].taps) return;
+    t->j[2] = 0;
+    if (++t->j[1] < tile->part[1].taps) return;
+    t->j[1] = 0;
+    t->j[0]++;
+}
+
+/* Of a run of `count` positions from the cursor on, those in [begin, end) lie inside the input at this tap; `at` is the
+ * element of position 0 of the run, wherever that is. */
+typedef struct run_source {
+    int64_t begin, end, at;
+} run_source;
+
+static int64_t axis_position(const tilefold_axis_part *part, int64_t q, int64_t j) {
+    return part->in_first + q * part->in_step + j * part->in_tap;
+}
+
+static run_source find_source(const tilefold_geometry *geometry, const tilefold_tile *tile, const tilefold_cursor *cursor,
+                              const tap *t, int64_t count) {
+    const tilefold_axis_part *part = tile->part;
+    int64_t z = axis_position(&part[0], cursor->q[0], t->j[0]), y = axis_position(&part[1], cursor->q[1], t->j[1]);
+    int64_t x = axis_position(&part[2], cursor->q[2], t->j[2]), step = part[2].in_step;
+    if (z < 0 || z >= geometry->axis[0].input || y < 0 || y >= geometry->axis[1].input) return (run_source){0, 0, 0};
+    int64_t begin = x >= 0 ? 0 : tilefold_ceil_div(-x, step);
+    int64_t last = geometry->axis[2].input - 1 - x; /* x + i*step is inside up to here */
+    int64_t end = last < 0 ? 0 : last / step + 1;
+    begin = tilefold_min(begin, count);
+    end = tilefold_max(begin, tilefold_min(end, count));
+    return (run_source){begin, end, z * geometry->in_axis[0] + y * geometry->in_axis[1] + x * geometry->in_axis[2]};
+}
+
+static void zero_lanes(float *out, int64_t width, int64_t begin, int64_t end, int64_t k) {
+    if (begin == end) return;
+    for (int64_t p = 0; p < k; p++)
+        for (int64_t i = begin; i < end; i++) out[p * width + i] = 0.0f;
+}
+
+/* Unfolds `channels` channels at one tap for a run of positions into out[c*width + i]. */
+static void unfold_run(const tilefold_cpu_work *work, const run_source *source, int64_t position_stride, int64_t first_channel,
+                       int64_t channels, int64_t count, int64_t width, float *out) {
+    const tilefold_geometry *geometry = work->geometry;
+    const tilefold_cpu_kernels *kernels = work->plan->kernels;
+    int64_t inside = source->end - source->begin, channel_stride = geometry->in_channel;
+    zero_lanes(out, width, 0, source->begin, channels);
+    zero_lanes(out, width, source->end, count, channels);
+    if (inside == 0) return;
+    int64_t at = source->at + source->begin * position_stride + first_channel * channel_stride;
+    const char *in = work->input + at * work->element_bytes;
+    float *inner = out + source->begin;
+    int64_t position_gap = position_stride < 0 ? -position_stride : position_stride;
+    if (position_gap <= (channel_stride < 0 ? -channel_stride : channel_stride)) {
+        for (int64_t c = 0; c < channels; c++)
+            kernels->load_run[geometry->type](inner + c * width, in + c * channel_stride * work->element_bytes,
+                                              position_stride, inside);
+    } else {
+        const void *rows[MAX_WIDTH];
+        for (int64_t i = 0; i < inside; i++) rows[i] = in + i * position_stride * work->element_bytes;
+        kernels->transpose_rows[geometry->type](inner, width, rows, inside, channel_stride, channels);
+    }
+}
+
+/* Unfolds a block for `count` positions into out[k][width]; lanes past count are zeros. */
+static void unfold_panel(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start, int64_t count,
+                         int64_t width, const tilefold_block *block, float *out) {
+    int64_t channels = block->channel_end - block->channel_begin;
+    int64_t position_stride = tile->part[2].in_step * work->geometry->in_axis[2];
+    tap t = tap_at(tile, block->tap_begin);
+    for (int64_t index = block->tap_begin; index < block->tap_end; index++, next_tap(&t, tile)) {
+        tilefold_cursor cursor = start;
+        int64_t done = 0;
+        while (done < count) {
+            int64_t run = tilefold_cursor_run(&cursor, tile, count - done);
+            run_source source = find_source(work->geometry, tile, &cursor, &t, run);
+            unfold_run(work, &source, position_stride, block->channel_begin, channels, run, width, out + done);
+            tilefold_cursor_advance(&cursor, tile, run);
+            done += run;
+        }
+        zero_lanes(out, width, count, width, channels);
+        out += channels * width;
+    }
+}
+
+/* Pointers [tap][row] at the block's first channel. Channels are contiguous fp32. */
+static void point_at_rows(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start, int64_t count,
+                          const tilefold_block *block, const float *zeros, const float **rows) {
+    const float *input = (const float *)work->input + block->channel_begin;
+    int64_t position_stride = tile->part[2].in_step * work->geometry->in_axis[2];
+    tap t = tap_at(tile, block->tap_begin);
+    for (int64_t index = block->tap_begin; index < block->tap_end; index++, next_tap(&t, tile)) {
+        tilefold_cursor cursor = start;
+        for (int64_t done = 0; done < count;) {
+            int64_t run = tilefold_cursor_run(&cursor, tile, count - done);
+            run_source source = find_source(work->geometry, tile, &cursor, &t, run);
+            for (int64_t i = 0; i < run; i++)
+                *rows++ = i >= source.begin && i < source.end ? input + source.at + i * position_stride : zeros;
+            tilefold_cursor_advance(&cursor, tile, run);
+            done += run;
+        }
+    }
+}
+
+/* Pointers [k] at `width` lanes each: in place where all of them lie side by side in the input, else at an unfolded row
+ * behind the pointers. */
+static void point_at_lanes(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start, int64_t count,
+                           int64_t width, const tilefold_block *block, char *panel) {
+    const tilefold_geometry *geometry = work->geometry;
+    const float **lanes = (const float **)panel;
+    int64_t channels = block->channel_end - block->channel_begin, k = tilefold_block_size(block);
+    float *rows = (float *)(panel + tilefold_round_up(k * (int64_t)sizeof *lanes, TILEFOLD_ARENA_ALIGNMENT));
+    bool one_run = count == width && tilefold_cursor_run(&start, tile, count) == count && geometry->type == TILEFOLD_F32 &&
+                   tile->part[2].in_step * geometry->in_axis[2] == 1;
+    tap t = tap_at(tile, block->tap_begin);
+    for (int64_t index = block->tap_begin; index < block->tap_end; index++, next_tap(&t, tile)) {
+        run_source source = one_run ? find_source(geometry, tile, &start, &t, count) : (run_source){0};
+        bool in_place = one_run && source.begin == 0 && source.end == count;
+        if (!in_place) {
+            tilefold_block one_tap = {index, index + 1, block->channel_begin, block->channel_end};
+            unfold_panel(work, tile, start, count, width, &one_tap, rows);
+        }
+        for (int64_t c = 0; c < channels; c++)
+            *lanes++ = in_place ? (const float *)work->input + source.at + (block->channel_begin + c) * geometry->in_channel
+                                : rows + c * width;
+        rows += channels * width;
+    }
+}
+
+void tilefold_cpu_build_operand(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
+                                int64_t count, int64_t width, const tilefold_block *block, const float *zeros, char *panel) {
+    switch (work->plan->operand) {
+    case TILEFOLD_OPERAND_VALUES: unfold_panel(work, tile, cursor, count, width, block, (float *)panel); break;
+    case TILEFOLD_OPERAND_ROWS: point_at_rows(work, tile, cursor, count, block, zeros, (const float **)panel); break;
+    case TILEFOLD_OPERAND_LANES: point_at_lanes(work, tile, cursor, count, width, block, panel); break;
+    }
+}

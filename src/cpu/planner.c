@@ -1,0 +1,475 @@
+/* Choosing an algorithm and its tiling under a scratch limit, by a cost model.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Candidates are the algorithms below, in each cut of the problem (by phase, folded), with each kernel width and a few
+ * block sizes. For each, the tile is the largest that the limit and the cache allow; the cheapest by the model wins. The
+ * model counts cycles of a machine with one vector multiply-add a cycle; its constants were measured on Zen 4 and only need
+ * to rank candidates. Nothing here changes bits.
+ */
+#include "../checked.h"
+#include "../message.h"
+#include "cpu.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What the planner knows about the part that does most of the work, and about the whole. */
+typedef struct shape {
+    const tilefold_geometry *geometry;
+    const tilefold_cpu_kernels *kernels;
+    int64_t l2_bytes;
+    int64_t budget;                /* scratch bytes of one thread */
+    int32_t threads;
+    bool prepack;
+    int64_t taps, positions, row;  /* of the dominant part; positions in one row of it */
+    int64_t folds;                 /* of its class */
+    int64_t most_taps;             /* of any part */
+    double share;                  /* of all multiply-adds that are in one dominant part of one group */
+} shape;
+
+static const tilefold_cpu_algorithm unfold = {TILEFOLD_ALGORITHM_UNFOLD, tilefold_cpu_run_product};
+static const tilefold_cpu_algorithm implicit = {TILEFOLD_ALGORITHM_IMPLICIT, tilefold_cpu_run_product};
+static const tilefold_cpu_algorithm direct = {TILEFOLD_ALGORITHM_DIRECT, tilefold_cpu_run_product};
+static const tilefold_cpu_algorithm depthwise = {TILEFOLD_ALGORITHM_DIRECT, tilefold_cpu_run_depthwise};
+
+/* A way to run a tile, before its sizes are chosen. */
+typedef struct variant {
+    const tilefold_cpu_algorithm *algorithm;
+    tilefold_operand operand;
+    bool positions_in_lanes;
+    bool (*applies)(const shape *s);
+} variant;
+
+static bool unit_stride(int64_t stride, int64_t size) { return stride == 1 || size == 1; }
+
+static bool always(const shape *s) {
+    (void)s;
+    return true;
+}
+
+/* Channels can be read in place. */
+static bool channels_in_place(const shape *s) {
+    return s->geometry->type == TILEFOLD_F32 && unit_stride(s->geometry->in_channel, s->geometry->in_channels);
+}
+
+static bool few_columns(const shape *s) { return s->folds * s->geometry->out_channels <= s->kernels->max_rows[0]; }
+
+/* Pixels can be read in place. */
+static bool pixels_in_place(const shape *s) {
+    const tilefold_axis *axis = &s->geometry->axis[TILEFOLD_AXES - 1];
+    int64_t step = axis->stride / (axis->input_dilation / axis->phases);
+    return s->geometry->type == TILEFOLD_F32 && step * s->geometry->in_axis[TILEFOLD_AXES - 1] == 1;
+}
+
+static bool channels_are_groups(const shape *s) {
+    const tilefold_geometry *g = s->geometry;
+    return g->in_channels == 1 && g->out_channels == 1 && unit_stride(g->in_group, g->groups) && !g->folded;
+}
+
+/* The table of algorithms: adding one is a file and a line. Of equals the first wins. */
+static const variant variants[] = {
+    {&unfold, TILEFOLD_OPERAND_VALUES, false, always},
+    {&unfold, TILEFOLD_OPERAND_VALUES, true, always},
+    {&depthwise, TILEFOLD_OPERAND_ROWS, false, channels_are_groups},
+    {&direct, TILEFOLD_OPERAND_LANES, true, few_columns},
+    {&implicit, TILEFOLD_OPERAND_ROWS, false, channels_in_place},
+    {&implicit, TILEFOLD_OPERAND_LANES, true, pixels_in_place},
+};
+enum { VARIANTS = sizeof variants / sizeof variants[0] };
+
+static bool is_depthwise(const variant *v) { return v->algorithm == &depthwise; }
+
+/* ------------------------------------------------------------------------------------------------------ shape ---- */
+
+static void find_dominant(shape *s) {
+    tilefold_axis_kind kinds[TILEFOLD_AXES][TILEFOLD_MAX_KINDS];
+    int used[TILEFOLD_AXES];
+    s->most_taps = s->folds = s->taps = s->positions = 1;
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
+        used[axis] = tilefold_axis_get_kinds(&s->geometry->axis[axis], kinds[axis]);
+        const tilefold_axis_kind *best = &kinds[axis][0];
+        int64_t most = 0;
+        for (int i = 0; i < used[axis]; i++) {
+            const tilefold_axis_kind *kind = &kinds[axis][i];
+            most = tilefold_max(most, kind->taps);
+            double work = (double)kind->count * (double)kind->folds * (double)kind->taps;
+            if (work > (double)best->count * (double)best->folds * (double)best->taps) best = kind;
+        }
+        s->taps *= best->taps;
+        s->positions *= best->count;
+        s->folds *= best->folds;
+        s->most_taps *= most;
+        s->row = best->count;
+    }
+    double part = (double)s->taps * (double)s->positions * (double)s->folds * (double)s->geometry->in_channels *
+                  (double)s->geometry->out_channels;
+    double all = (double)tilefold_geometry_macs(s->geometry);
+    s->share = all > 0 && part > 0 ? part / all : 1;
+}
+
+/* ------------------------------------------------------------------------------------------------------- cost ---- */
+
+/* Cycles of one step of K in a kernel: bound by its multiply-adds, its loads, or the latency of few sums. */
+static double step_cycles(const tilefold_cpu_plan *p, double rows, double vectors) {
+    double loads = rows + vectors;
+    if (p->operand == TILEFOLD_OPERAND_ROWS) loads += rows;
+    if (p->operand == TILEFOLD_OPERAND_LANES) loads += 1;
+    return fmax(fmax(rows * vectors, 0.6 * loads), 4.0) + 0.4;
+}
+
+/* Cycles to unfold one element. */
+static double unfold_cycles(const shape *s, const tilefold_cpu_plan *p) {
+    const tilefold_geometry *g = s->geometry;
+    const tilefold_axis *axis = &g->axis[TILEFOLD_AXES - 1];
+    int64_t step = axis->stride / (axis->input_dilation / axis->phases) * g->in_axis[TILEFOLD_AXES - 1];
+    double run = (double)tilefold_min(tilefold_min(p->operand_width, s->row), s->positions);
+    bool along_pixels = llabs(step) <= llabs(g->in_channel);
+    if (along_pixels) return (step == 1 ? 0.12 : step == 2 ? 0.3 : 1.0) + 14.0 / run;
+    return g->in_channel == 1 ? 0.4 + 60.0 / (run * (double)g->in_channels) : 1.2;
+}
+
+/* Cycles to store one output that the kernel cannot write itself. */
+static double store_cycles(const shape *s, const tilefold_cpu_plan *p) {
+    const tilefold_geometry *g = s->geometry;
+    const tilefold_axis *axis = &g->axis[TILEFOLD_AXES - 1];
+    int64_t pixel_stride = g->out_axis[TILEFOLD_AXES - 1] * axis->phases;
+    int64_t lane_stride = p->positions_in_lanes ? pixel_stride : g->out_channel;
+    double lanes = p->positions_in_lanes ? (double)tilefold_min(p->nr, s->row) : (double)tilefold_min(p->nr, p->tiling.columns);
+    bool contiguous = llabs(lane_stride) == 1 || (g->folded && !p->positions_in_lanes && p->tiling.columns == 1);
+    bool whole = lanes >= p->nr && g->type == TILEFOLD_F32 && contiguous;
+    return whole ? 0.1 : contiguous ? 0.25 + 10.0 / lanes : 1.2 + 10.0 / lanes;
+}
+
+/* The share of the operand that must be copied although it is read in place by intent. */
+static double copied_share(const shape *s, const tilefold_cpu_plan *p) {
+    if (p->operand == TILEFOLD_OPERAND_VALUES) return 1;
+    if (p->operand == TILEFOLD_OPERAND_ROWS) return 0;
+    const tilefold_geometry *g = s->geometry;
+    if (g->type != TILEFOLD_F32) return 1;
+    const tilefold_axis *axis = &g->axis[TILEFOLD_AXES - 1];
+    if (axis->stride / (axis->input_dilation / axis->phases) * g->in_axis[TILEFOLD_AXES - 1] != 1) return 1;
+    double row = (double)s->row, nr = p->nr;
+    double whole = floor(row / nr) * nr * (row >= nr ? fmax(0.0, 1 - (nr - 1) / row * (fmod(row, nr) != 0)) : 0);
+    return 1 - whole / row;
+}
+
+static double ceil_div(double a, double b) { return ceil(a / b); }
+
+/* Cycles of the whole problem on one of the threads. */
+static double estimate(const shape *s, const tilefold_cpu_plan *p) {
+    const tilefold_geometry *g = s->geometry;
+    bool all_groups = p->tiling.groups != g->groups;
+    double m = (double)s->positions, n = (double)(p->tiling.columns * s->folds);
+    double k = (double)(s->taps * g->in_channels);
+    double tile_positions = fmin(m, (double)p->tiling.positions);
+    double position_tiles = ceil_div(m, (double)p->tiling.positions);
+    double column_tiles = ceil_div(n, (double)p->tiling.block_columns);
+    double blocks = fmax(1.0, ceil_div(k, (double)p->block_k));
+    double lanes = p->kernels->lanes;
+
+    double rows_total = p->positions_in_lanes ? n : m, lanes_total = p->positions_in_lanes ? tile_positions : n;
+    double vectors = ceil_div(lanes_total, lanes) * (p->positions_in_lanes ? position_tiles : 1);
+    double row_panels = p->positions_in_lanes ? ceil_div(n, p->mr) : position_tiles * ceil_div(tile_positions, p->mr);
+    double lane_panels = p->positions_in_lanes ? position_tiles * ceil_div(tile_positions, p->nr) : ceil_div(n, p->nr);
+    double rows = rows_total / row_panels, width = vectors / lane_panels;
+    double calls = row_panels * lane_panels * blocks;
+    double cycles = row_panels * lane_panels * k * step_cycles(p, rows, width) + calls * (50 + 2 * rows * width);
+
+    if (is_depthwise(&(variant){.algorithm = p->algorithm}))
+        cycles += row_panels * lane_panels * k * rows * 5;
+    else {
+        double built = m * k * column_tiles;
+        cycles += built * copied_share(s, p) * unfold_cycles(s, p);
+        if (p->operand == TILEFOLD_OPERAND_ROWS) cycles += m * (double)s->taps * blocks * column_tiles * 3;
+        if (p->operand == TILEFOLD_OPERAND_LANES) cycles += built / p->nr * 3;
+    }
+    cycles += m * n * store_cycles(s, p);
+    double weight_bytes = k * n * 4;
+    if (weight_bytes > (double)s->l2_bytes / 2) cycles += position_tiles * weight_bytes / 24;
+    if (!p->prepacked) cycles += position_tiles * k * n;
+    double groups = (double)g->batch * (double)(all_groups ? 1 : g->groups);
+    double total = cycles / s->share * (all_groups ? (double)g->groups : 1) * groups;
+    double tiles = fmax(1.0, position_tiles * column_tiles * groups * (all_groups ? 1 : 1 / s->share));
+    double turns = ceil_div(tiles, s->threads);
+    double start = s->threads > 1 ? 15000 : 0;
+    return start + total * turns / tiles + tiles / s->threads * 300;
+}
+
+/* ------------------------------------------------------------------------------------------------------ sizes ---- */
+
+static int64_t align(int64_t bytes) { return tilefold_round_up(bytes, TILEFOLD_ARENA_ALIGNMENT); }
+
+/* Bytes of one operand panel for a block of K. */
+static int64_t operand_panel_bytes(const shape *s, const tilefold_cpu_plan *p) {
+    int64_t channels = tilefold_max(1, s->geometry->in_channels), pointer = (int64_t)sizeof(void *);
+    int64_t values = p->block_k * p->operand_width * (int64_t)sizeof(float);
+    if (p->algorithm == &depthwise)
+        return align(p->block_k * p->mr * pointer) + align(p->block_k * p->mr * p->nr * (int64_t)sizeof(float));
+    if (p->operand == TILEFOLD_OPERAND_ROWS) return align(tilefold_max(1, p->block_k / channels) * p->mr * pointer);
+    if (p->operand == TILEFOLD_OPERAND_LANES) return align(p->block_k * pointer) + align(values);
+    return align(values);
+}
+
+/* Lays out one thread's arena for tiles of `panels` operand panels; false where it passes the budget or 64 bits. */
+static bool lay_out(const shape *s, tilefold_cpu_plan *p, int64_t panels) {
+    tilefold_cpu_arena *arena = &p->arena;
+    int64_t tile_bytes = align((int64_t)p->mr * p->nr * (int64_t)sizeof(float)), bytes, partial = 0;
+    bool is_product = p->algorithm != &depthwise;
+    arena->operand_panel_bytes = operand_panel_bytes(s, p);
+    if (!tilefold_multiply(arena->operand_panel_bytes, is_product ? panels : 1, &bytes)) return false;
+    arena->partial = bytes;
+    if (p->cut && is_product &&
+        (!tilefold_multiply(tile_bytes, panels, &partial) ||
+         !tilefold_multiply(partial, tilefold_ceil_div(p->tiling.block_columns, p->weight_width), &partial)))
+        return false;
+    if (!tilefold_add(bytes, partial, &bytes) || bytes > s->budget) return false;
+    arena->weight = bytes;
+    arena->stage = arena->weight + (p->prepacked ? 0 : align(p->block_k * p->weight_width * (int64_t)sizeof(float)));
+    arena->init = arena->stage + tile_bytes;
+    arena->zeros = arena->init + (p->positions_in_lanes ? tile_bytes : align(p->nr * (int64_t)sizeof(float)));
+    int64_t zeros = 0;
+    if (p->operand == TILEFOLD_OPERAND_ROWS)
+        zeros = is_product ? tilefold_min(p->block_k, s->geometry->in_channels) : p->nr;
+    arena->bytes = arena->zeros + align(zeros * (int64_t)sizeof(float));
+    return arena->bytes <= s->budget;
+}
+
+/* The largest number of operand panels, at most `most`, that fit; 0 where not one does. */
+static int64_t panels_that_fit(const shape *s, tilefold_cpu_plan *p, int64_t most) {
+    if (!lay_out(s, p, 1)) return 0;
+    if (lay_out(s, p, most)) return most;
+    int64_t low = 1, high = most; /* low fits, high does not */
+    while (high - low > 1) {
+        int64_t middle = low + (high - low) / 2;
+        if (lay_out(s, p, middle))
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* As many panels as keep a tile in the second-level cache, and no fewer tiles than keep the threads busy. */
+static int64_t useful_panels(const shape *s, const tilefold_cpu_plan *p) {
+    int64_t all = tilefold_max(1, tilefold_ceil_div(s->positions, p->operand_width));
+    int64_t partial = p->cut ? tilefold_ceil_div(p->tiling.block_columns, p->weight_width) * p->mr * p->nr * 4 : 0;
+    int64_t cached = tilefold_max(1, s->l2_bytes / 2 / tilefold_max(1, operand_panel_bytes(s, p) + partial / 2));
+    if (p->operand == TILEFOLD_OPERAND_LANES && p->algorithm == &direct) cached = 1;
+    if (p->algorithm == &depthwise) cached = 16;
+    double others = (double)s->geometry->batch * (double)p->tiling.groups / s->share;
+    int64_t wanted = s->threads > 1 ? (int64_t)fmin(ceil(4.0 * s->threads / fmax(others, 1e-9)), 1e6) : 1;
+    int64_t shared = tilefold_max(1, all / tilefold_max(1, wanted));
+    return tilefold_min(tilefold_min(all, cached), shared);
+}
+
+/* Chooses the tile for the block and the columns in *p, and keeps it in *best if it is the cheapest. */
+static bool consider(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
+    p->cut = s->most_taps * s->geometry->in_channels > p->block_k;
+    int64_t panels = panels_that_fit(s, p, useful_panels(s, p));
+    if (panels == 0) return false;
+    lay_out(s, p, panels);
+    p->tiling.position_granule = p->operand_width;
+    p->tiling.positions = panels * p->operand_width;
+    p->tiling.column_granule = p->weight_width;
+    p->cost = estimate(s, p);
+    if (best->algorithm == NULL || p->cost < best->cost) *best = *p;
+    return true;
+}
+
+/* A block of at most `most` of K: whole taps, or an even share of one tap's channels. */
+static int64_t round_block(int64_t most, int64_t taps, int64_t channels) {
+    if (most >= channels) {
+        int64_t blocks = tilefold_ceil_div(taps, most / channels);
+        return tilefold_ceil_div(taps, tilefold_max(1, blocks)) * channels;
+    }
+    return tilefold_ceil_div(channels, tilefold_ceil_div(channels, most));
+}
+
+/* Column blocks from all columns downwards: fewer columns leave more of the budget to positions. */
+static bool consider_columns(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
+    int64_t columns = tilefold_round_up(p->tiling.columns * s->folds, p->weight_width);
+    bool any = false;
+    for (;;) {
+        p->tiling.block_columns = columns;
+        bool fits = consider(s, p, best);
+        any = any || fits;
+        bool thrifty = fits && (!p->cut || p->tiling.positions >= 2 * p->operand_width);
+        bool busy = s->threads == 1 || s->positions > 8 * p->operand_width;
+        if (columns <= p->weight_width || (thrifty && busy)) return any;
+        columns = tilefold_round_up(tilefold_ceil_div(columns, 2), p->weight_width);
+    }
+}
+
+static void consider_blocks(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
+    static const int64_t limits[] = {INT64_MAX, 1536, 768, 512, 384, 256, 128, 64, 32, 16, 8, 4, 2, 1};
+    int64_t taps = tilefold_max(1, s->most_taps), channels = s->geometry->in_channels, last = -1;
+    int fitting = 0;
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0] && fitting < 5; i++) {
+        p->block_k = round_block(tilefold_min(limits[i], taps * channels), taps, channels);
+        if (p->block_k == last) continue;
+        last = p->block_k;
+        fitting += consider_columns(s, p, best);
+    }
+}
+
+/* Sets the kernel's tile; false where there is none of this width. */
+static bool choose_kernel(const shape *s, const variant *v, int32_t vectors, tilefold_cpu_plan *p) {
+    const tilefold_cpu_kernels *kernels = s->kernels;
+    int64_t most_rows = is_depthwise(v) ? kernels->max_pixels[vectors - 1] : kernels->max_rows[vectors - 1];
+    if (most_rows == 0) return false;
+    int64_t columns = p->tiling.columns * s->folds;
+    int64_t rows = v->positions_in_lanes ? columns : s->positions;
+    p->mr = (int32_t)tilefold_ceil_div(rows, tilefold_ceil_div(rows, most_rows));
+    p->nv = vectors;
+    p->nr = vectors * kernels->lanes;
+    p->operand_width = v->positions_in_lanes ? p->nr : p->mr;
+    p->weight_width = v->positions_in_lanes ? p->mr : p->nr;
+    return true;
+}
+
+static tilefold_cpu_plan new_candidate(const shape *s, const variant *v) {
+    tilefold_cpu_plan p = {.kernels = s->kernels, .algorithm = v->algorithm, .operand = v->operand,
+                           .positions_in_lanes = v->positions_in_lanes, .prepacked = s->prepack, .threads = s->threads};
+    p.tiling.groups = is_depthwise(v) ? 1 : s->geometry->groups;
+    p.tiling.columns = is_depthwise(v) ? s->geometry->groups : s->geometry->out_channels;
+    return p;
+}
+
+static bool suits(const variant *v, const shape *s, tilefold_algorithm algorithm) {
+    return (algorithm == TILEFOLD_ALGORITHM_AUTO || algorithm == v->algorithm->id) && v->applies(s);
+}
+
+/* Keeps in *best the cheapest way to run the geometry within the budget, if one is cheaper. */
+static void choose(shape *s, tilefold_algorithm algorithm, tilefold_cpu_plan *best, bool *applicable) {
+    find_dominant(s);
+    for (int i = 0; i < VARIANTS; i++) {
+        if (!suits(&variants[i], s, algorithm)) continue;
+        *applicable = true;
+        for (int32_t vectors = 1; vectors <= TILEFOLD_MAX_VECTORS; vectors++) {
+            tilefold_cpu_plan p = new_candidate(s, &variants[i]);
+            if (choose_kernel(s, &variants[i], vectors, &p)) consider_blocks(s, &p, best);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------- plan ---- */
+
+/* A choice and the geometry that it is for. */
+typedef struct decision {
+    tilefold_cpu_plan plan;
+    tilefold_geometry geometry;
+    bool applicable;
+} decision;
+
+static void decide(const tilefold_plan *plan, int64_t limit, int32_t threads, bool prepack, decision *d) {
+    const tilefold_cpu_context *cpu = plan->context->state;
+    tilefold_geometry cuts[2] = {plan->geometry, plan->geometry};
+    int ways = tilefold_geometry_can_fold(&plan->geometry) ? 2 : 1;
+    if (ways == 2) tilefold_geometry_fold(&cuts[1]);
+    *d = (decision){.geometry = plan->geometry};
+    for (int way = 0; way < ways; way++) {
+        shape s = {.geometry = &cuts[way], .kernels = cpu->kernels, .l2_bytes = tilefold_cpu_detect()->l2_bytes,
+                   .budget = limit / threads / TILEFOLD_ARENA_ALIGNMENT * TILEFOLD_ARENA_ALIGNMENT, .threads = threads,
+                   .prepack = prepack};
+        double cost = d->plan.cost;
+        bool had = d->plan.algorithm != NULL;
+        choose(&s, plan->options.algorithm, &d->plan, &d->applicable);
+        if (d->plan.algorithm && (!had || d->plan.cost < cost)) d->geometry = cuts[way];
+    }
+}
+
+/* With all threads, or with fewer where the limit is too small for all or the work too small to share. */
+static void decide_threads(const tilefold_plan *plan, int64_t limit, bool prepack, decision *d) {
+    const tilefold_cpu_context *cpu = plan->context->state;
+    *d = (decision){.geometry = plan->geometry};
+    for (int32_t threads = cpu->threads; threads > 1; threads--) {
+        decide(plan, limit, threads, prepack, d);
+        if (d->plan.algorithm) break;
+    }
+    decision serial;
+    decide(plan, limit, 1, prepack, &serial);
+    if (!d->plan.algorithm || (serial.plan.algorithm && serial.plan.cost < d->plan.cost)) *d = serial;
+}
+
+/* The least budget of one thread: one panel, one column panel, and the smallest block, of any variant. */
+static int64_t least_of_variant(shape *s, const variant *v, int32_t vectors) {
+    tilefold_cpu_plan p = new_candidate(s, v);
+    if (!choose_kernel(s, v, vectors, &p)) return INT64_MAX;
+    p.block_k = 1;
+    p.cut = s->most_taps * s->geometry->in_channels > 1;
+    p.tiling.block_columns = p.weight_width;
+    return lay_out(s, &p, 1) ? p.arena.bytes : INT64_MAX;
+}
+
+static int64_t least_budget(const tilefold_plan *plan, bool prepack) {
+    const tilefold_cpu_context *cpu = plan->context->state;
+    shape s = {.geometry = &plan->geometry, .kernels = cpu->kernels, .budget = INT64_MAX, .threads = 1, .prepack = prepack};
+    find_dominant(&s);
+    int64_t least = INT64_MAX;
+    for (int i = 0; i < VARIANTS; i++) {
+        if (!suits(&variants[i], &s, plan->options.algorithm)) continue;
+        for (int32_t vectors = 1; vectors <= TILEFOLD_MAX_VECTORS; vectors++)
+            least = tilefold_min(least, least_of_variant(&s, &variants[i], vectors));
+    }
+    return least;
+}
+
+static int64_t packed_bytes(const decision *d) {
+    return d->plan.prepacked ? tilefold_cpu_packed_floats(&d->geometry, &d->plan) * (int64_t)sizeof(float) : 0;
+}
+
+static int64_t scratch_bytes(const decision *d) { return d->plan.arena.bytes * d->plan.threads; }
+
+tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message *message) {
+    if (plan->options.storage != TILEFOLD_STORAGE_BUFFER)
+        return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "the CPU holds its scratch in memory only, not in textures");
+    int64_t buffer = plan->options.max_buffer_bytes ? plan->options.max_buffer_bytes : INT64_MAX;
+    int64_t limit = tilefold_min(plan->scratch_limit_bytes, buffer);
+    bool prepack = plan->options.prepack_weights;
+    decision chosen, ideal;
+    decide_threads(plan, INT64_MAX / 2, prepack, &ideal);
+    if (prepack && ideal.applicable && packed_bytes(&ideal) > buffer) { /* a buffer too: then pack tile by tile */
+        prepack = false;
+        decide_threads(plan, INT64_MAX / 2, prepack, &ideal);
+    }
+    chosen = ideal;
+    if (scratch_bytes(&ideal) > limit) decide_threads(plan, limit, prepack, &chosen);
+    if (!ideal.applicable)
+        return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "algorithm '%s' does not suit this problem on the CPU",
+                             tilefold_algorithm_name(plan->options.algorithm));
+    int64_t least = least_budget(plan, prepack) + plan->own_bytes;
+    if (!chosen.plan.algorithm)
+        return tilefold_fail(message, TILEFOLD_LIMIT_TOO_SMALL,
+                             "the scratch limit of %lld bytes is below the %lld bytes that this problem needs",
+                             (long long)tilefold_min(plan->options.scratch_limit_bytes, buffer), (long long)least);
+
+    tilefold_cpu_plan *cpu = plan->state;
+    *cpu = chosen.plan;
+    plan->geometry = chosen.geometry;
+    tilefold_plan_info *info = &plan->info;
+    info->algorithm = cpu->algorithm->id;
+    info->isa = cpu->kernels->isa;
+    info->threads = cpu->threads;
+    info->scratch_bytes = scratch_bytes(&chosen);
+    info->min_scratch_bytes = least;
+    info->ideal_scratch_bytes = scratch_bytes(&ideal);
+    info->tiles = tilefold_tiles_total(&plan->geometry, &cpu->tiling);
+    info->packed_weight_bytes = packed_bytes(&chosen);
+    return TILEFOLD_OK;
+}
+
+size_t tilefold_cpu_print(const tilefold_plan *plan, char *text, size_t bytes) {
+    static const char *const operands[] = {"unfolded", "read in place by rows", "read in place by lanes"};
+    const tilefold_cpu_plan *cpu = plan->state;
+    int written = snprintf(text, bytes,
+                           "  algorithm    %s on the CPU, %s, %d threads; positions in %s, %s%s\n"
+                           "  tile         %lld positions x %lld columns, kernel %dx%d, sums %s\n",
+                           tilefold_algorithm_name(cpu->algorithm->id), tilefold_isa_name(cpu->kernels->isa),
+                           (int)cpu->threads, cpu->positions_in_lanes ? "lanes" : "rows", operands[cpu->operand],
+                           plan->geometry.folded ? ", phases folded into columns" : "", (long long)cpu->tiling.positions,
+                           (long long)cpu->tiling.block_columns, (int)cpu->mr, (int)cpu->nr,
+                           cpu->cut ? "cut into blocks" : "whole");
+    return written > 0 ? (size_t)written : 0;
+}

@@ -1,0 +1,190 @@
+/* One tile as a product of its positions and its columns.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ *     for each block of K:                       (more than one only where the whole of K does not pay or fit)
+ *         build the operand panels of the tile   (unfold, or point at the input)
+ *         for each weight panel:
+ *             for each operand panel:            one call of a micro-kernel
+ *
+ * A micro-kernel's sums start from the bias in the first block and from the partial sums in later ones, and end as partial
+ * sums or, in the last block, as outputs: one chain of fused multiply-adds, wherever K is cut.
+ */
+#include "../checked.h"
+#include "cpu.h"
+
+#include <math.h>
+
+/* The state of one tile under way. */
+typedef struct product {
+    const tilefold_cpu_work *work;
+    const tilefold_cpu_plan *plan;
+    const tilefold_tile *tile;
+    char *arena;
+    tilefold_axis_class classes[TILEFOLD_AXES];
+    tilefold_cursor start;
+    int64_t positions, panels;  /* operand panels */
+    int64_t sum;                /* K of this part */
+    int64_t class_columns;
+    int64_t class_offset;       /* within the packed weights */
+    int64_t k;                  /* where the block in hand begins */
+    tilefold_block block;
+    bool first, last;           /* block */
+} product;
+
+/* One weight panel of it. */
+typedef struct weight_panel {
+    int64_t column, count, width; /* count columns, in a panel of this width */
+    const float *values;
+    tilefold_column_run *runs;
+    int run_count;
+} weight_panel;
+
+static void skip_positions(tilefold_cursor *cursor, const tilefold_tile *tile, int64_t count) {
+    while (count > 0) {
+        int64_t run = tilefold_cursor_run(cursor, tile, count);
+        tilefold_cursor_advance(cursor, tile, run);
+        count -= run;
+    }
+}
+
+/* The lanes a kernel needs for so many. */
+static int64_t lanes_for(const tilefold_cpu_plan *plan, int64_t count) {
+    return tilefold_round_up(count, plan->kernels->lanes);
+}
+
+static int64_t operand_width(const tilefold_cpu_plan *plan, int64_t count) {
+    return plan->positions_in_lanes ? lanes_for(plan, count) : count;
+}
+
+static void build_operands(const product *p) {
+    const float *zeros = (const float *)(p->arena + p->plan->arena.zeros);
+    tilefold_cursor cursor = p->start;
+    for (int64_t panel = 0; panel < p->panels; panel++) {
+        int64_t count = tilefold_min(p->plan->operand_width, p->positions - panel * p->plan->operand_width);
+        tilefold_cpu_build_operand(p->work, p->tile, cursor, count, operand_width(p->plan, count), &p->block, zeros,
+                                   p->arena + panel * p->plan->arena.operand_panel_bytes);
+        skip_positions(&cursor, p->tile, count);
+    }
+}
+
+static float bias_of(const product *p, int64_t column) {
+    const tilefold_geometry *geometry = p->work->geometry;
+    if (!p->work->bias) return 0.0f;
+    int64_t channel = p->tile->group * geometry->out_channels + column % geometry->out_channels;
+    float value;
+    p->plan->kernels->load_run[geometry->bias_type](
+        &value, p->work->bias + channel * (int64_t)tilefold_type_bytes(geometry->bias_type), 1, 1);
+    return value;
+}
+
+/* The sums' beginnings: one row of nr for columns in lanes, an mr x nr tile for columns in rows. */
+static void fill_init(const product *p, const weight_panel *panel) {
+    float *init = (float *)(p->arena + p->plan->arena.init);
+    for (int64_t i = 0; i < panel->width; i++) {
+        float value = i < panel->count ? bias_of(p, panel->column + i) : 0.0f;
+        if (!p->plan->positions_in_lanes)
+            init[i] = value;
+        else
+            for (int64_t j = 0; j < p->plan->nr; j++) init[i * p->plan->nr + j] = value;
+    }
+}
+
+static const float *weight_values(const product *p, const weight_panel *panel) {
+    if (p->sum == 0) return NULL;
+    if (p->plan->prepacked)
+        return p->work->packed + p->class_offset + panel->column * p->sum + p->k * panel->width;
+    float *out = (float *)(p->arena + p->plan->arena.weight);
+    tilefold_cpu_pack_panel(p->work->geometry, p->plan, p->work->weight, p->tile->group, p->classes, panel->column, &p->block,
+                            out);
+    return out;
+}
+
+static void call_kernel(const product *p, const weight_panel *panel, int64_t count, const void *operand,
+                        const tilefold_tile_io *io) {
+    const tilefold_cpu_kernels *kernels = p->plan->kernels;
+    int64_t mr = p->plan->positions_in_lanes ? panel->count : count;
+    int64_t nr = p->plan->positions_in_lanes ? lanes_for(p->plan, count) : panel->width;
+    int64_t nv = nr / kernels->lanes, k = tilefold_block_size(&p->block);
+    switch (p->plan->operand) {
+    case TILEFOLD_OPERAND_VALUES:
+        if (p->plan->positions_in_lanes)
+            kernels->product[nv - 1][mr - 1](k, panel->values, operand, io);
+        else
+            kernels->product[nv - 1][mr - 1](k, operand, panel->values, io);
+        break;
+    case TILEFOLD_OPERAND_ROWS:
+        kernels->product_rows[nv - 1][mr - 1](p->block.tap_end - p->block.tap_begin,
+                                              p->block.channel_end - p->block.channel_begin, operand, 0, panel->values, io);
+        break;
+    case TILEFOLD_OPERAND_LANES: kernels->product_lanes[nv - 1][mr - 1](k, panel->values, operand, io); break;
+    }
+}
+
+static void multiply_weight_panel(const product *p, const weight_panel *panel) {
+    const tilefold_cpu_plan *plan = p->plan;
+    const tilefold_geometry *geometry = p->work->geometry;
+    int64_t tile_floats = (int64_t)plan->mr * plan->nr;
+    float *partial = (float *)(p->arena + plan->arena.partial) +
+                     (panel->column - p->tile->column_begin) / plan->weight_width * p->panels * tile_floats;
+    float *stage = (float *)(p->arena + plan->arena.stage);
+    tilefold_cursor cursor = p->start;
+    for (int64_t at = 0; at < p->panels; at++, partial += tile_floats) {
+        int64_t count = tilefold_min(plan->operand_width, p->positions - at * plan->operand_width);
+        tilefold_tile_io io = {.init = (const float *)(p->arena + plan->arena.init),
+                               .init_stride = plan->positions_in_lanes ? plan->nr : 0,
+                               .out = partial, .out_stride = plan->nr, .low = -INFINITY, .high = INFINITY};
+        if (!p->first) io.init = partial, io.init_stride = plan->nr;
+        float *direct = NULL;
+        if (p->last) {
+            int64_t nr = plan->positions_in_lanes ? lanes_for(plan, count) : panel->width;
+            direct = tilefold_cpu_direct_output(p->work, p->tile, cursor, count, panel->count, (int32_t)nr, panel->runs,
+                                                panel->run_count, &io.out_stride);
+            io.out = direct ? direct : stage;
+            io.low = geometry->clamp_low, io.high = geometry->clamp_high;
+        }
+        call_kernel(p, panel, count, p->arena + at * plan->arena.operand_panel_bytes, &io);
+        if (p->last && !direct)
+            tilefold_cpu_store_tile(p->work, p->tile, cursor, count, panel->runs, panel->run_count, stage, plan->nr);
+        if (p->last) skip_positions(&cursor, p->tile, count);
+    }
+}
+
+static void multiply_block(const product *p) {
+    tilefold_column_run runs[TILEFOLD_MAX_VECTORS * TILEFOLD_MAX_LANES];
+    for (int64_t column = p->tile->column_begin; column < p->tile->column_end; column += p->plan->weight_width) {
+        weight_panel panel = {.column = column, .runs = runs};
+        panel.count = tilefold_min(p->plan->weight_width, p->class_columns - column);
+        panel.width = tilefold_cpu_panel_width(p->plan, p->class_columns, column);
+        panel.run_count = tilefold_cpu_column_runs(p->work->geometry, p->tile, column, column + panel.count, runs);
+        if (panel.run_count == 0) continue; /* no fold of this panel exists in this head or tail */
+        panel.values = weight_values(p, &panel);
+        if (p->first) fill_init(p, &panel);
+        multiply_weight_panel(p, &panel);
+    }
+}
+
+void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {
+    const tilefold_geometry *geometry = work->geometry;
+    const tilefold_cpu_plan *plan = work->plan;
+    int64_t taps = tilefold_part_taps(tile);
+    product p = {.work = work, .plan = plan, .tile = tile, .arena = arena, .sum = taps * geometry->in_channels};
+    p.positions = tile->position_end - tile->position_begin;
+    p.panels = tilefold_ceil_div(p.positions, plan->operand_width);
+    p.start = tilefold_cursor_at(tile, tile->position_begin);
+    p.class_columns = tilefold_class_columns(&plan->tiling, tile->part);
+    p.class_offset = tilefold_cpu_class_offset(geometry, plan, tile);
+    if (taps)
+        for (int axis = 0; axis < TILEFOLD_AXES; axis++)
+            p.classes[axis] = tilefold_axis_get_class(&geometry->axis[axis], tile->part[axis].class_index);
+    if (plan->operand == TILEFOLD_OPERAND_ROWS)
+        memset(arena + plan->arena.zeros, 0, (size_t)tilefold_min(plan->block_k, geometry->in_channels) * sizeof(float));
+    do {
+        p.block = taps ? tilefold_block_at(p.k, plan->block_k, taps, geometry->in_channels) : (tilefold_block){0};
+        p.first = p.k == 0;
+        p.last = p.k + tilefold_block_size(&p.block) == p.sum;
+        if (taps) build_operands(&p);
+        multiply_block(&p);
+        p.k += tilefold_block_size(&p.block);
+    } while (!p.last);
+}

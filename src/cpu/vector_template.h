@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernels of one instruction set, each family written once over a handful of vector functions.
+ *
+ * Included once, at the end of the instruction set's file, which before that defines these macros (undefined here at the
+ * end):
+ *
+ *     ISA                       its tilefold_isa
+ *     NAME(name)                name with the instruction set appended
+ *     LANES                     floats in a vector
+ *     POINTER_REGISTERS         general registers that can hold pointers to rows in a loop
+ *     CHAINS                    independent multiply-adds that saturate the machine: latency times how many a cycle
+ *     TILES(TILE), MAX_ROWS     the products' tiles, as in tile_lists.h, and the largest mr for each nv
+ *     PIXEL_TILES(TILE), MAX_PIXELS   the depthwise tiles likewise, mr being pixels
+ *
+ * and these inline functions, for each <type> of f32, f16 and bf16:
+ *
+ *     vector                                    the type
+ *     vector broadcast(const float *p)          *p in every lane
+ *     vector multiply_add(a, b, c)              a * b + c, rounded once
+ *     vector clamp(x, low, high)                y = x < low ? low : x;  y > high ? high : y  in each lane
+ *     vector load_<type>(const void *p)         LANES elements, converted
+ *     vector load_part_<type>(p, int count)     the first count < LANES of them; any value in the other lanes
+ *     vector load_even_<type>(p)                elements 0, 2, 4, ... of 2 * LANES - 1
+ *     void store_<type>(void *p, vector x)      LANES elements, converted
+ *     void store_part_<type>(p, x, int count)   the first count < LANES of them
+ *     void transpose(vector block[LANES])       in place
+ *
+ * Defines the table tilefold_cpu_kernels_<isa>.
+ */
+
+/* ---------------------------------------------------------------------------------------------------- products ---- */
+
+/* A tile's sums live in mr * nv registers from the first multiply-add to the last. */
+typedef vector sums[TILEFOLD_MAX_ROWS][TILEFOLD_MAX_VECTORS];
+
+ALWAYS_INLINE void load_sums(int nv, int mr, sums acc, const tilefold_tile_io *io) {
+    const float *init = io->init;
+    UNROLL
+    for (int i = 0; i < mr; i++) {
+        UNROLL
+        for (int v = 0; v < nv; v++) acc[i][v] = load_f32(init + v * LANES);
+        init += io->init_stride;
+    }
+}
+
+ALWAYS_INLINE void store_sums(int nv, int mr, sums acc, const tilefold_tile_io *io) {
+    vector low = broadcast(&io->low), high = broadcast(&io->high);
+    float *out = io->out;
+    ptrdiff_t out_stride = io->out_stride;
+    UNROLL
+    for (int i = 0; i < mr; i++) {
+        UNROLL
+        for (int v = 0; v < nv; v++) store_f32(out + v * LANES, clamp(acc[i][v], low, high));
+        out += out_stride;
+    }
+}
+
+ALWAYS_INLINE void load_lanes(int nv, vector lanes[TILEFOLD_MAX_VECTORS], const float *b) {
+    UNROLL
+    for (int v = 0; v < nv; v++) lanes[v] = load_f32(b + v * LANES);
+}
+
+ALWAYS_INLINE void add_row(int nv, vector acc[TILEFOLD_MAX_VECTORS], vector row, vector lanes[TILEFOLD_MAX_VECTORS]) {
+    UNROLL
+    for (int v = 0; v < nv; v++) acc[v] = multiply_add(row, lanes[v], acc[v]);
+}
+
+ALWAYS_INLINE void product(int nv, int mr, int64_t k, const float *a, const float *b, const tilefold_tile_io *io) {
+    sums acc;
+    vector lanes[TILEFOLD_MAX_VECTORS];
+    load_sums(nv, mr, acc, io);
+    for (int64_t p = 0; p < k; p++) {
+        load_lanes(nv, lanes, b + p * nv * LANES);
+        UNROLL
+        for (int i = 0; i < mr; i++) add_row(nv, acc[i], broadcast(a + p * mr + i), lanes);
+    }
+    store_sums(nv, mr, acc, io);
+}
+
+ALWAYS_INLINE void product_lanes(int nv, int mr, int64_t k, const float *a, const float *const *b,
+                                 const tilefold_tile_io *io) {
+    sums acc;
+    vector lanes[TILEFOLD_MAX_VECTORS];
+    load_sums(nv, mr, acc, io);
+    for (int64_t p = 0; p < k; p++) {
+        load_lanes(nv, lanes, b[p]);
+        UNROLL
+        for (int i = 0; i < mr; i++) add_row(nv, acc[i], broadcast(a + p * mr + i), lanes);
+    }
+    store_sums(nv, mr, acc, io);
+}
+
+/* Pointers beyond the registers for them are read anew at each step (hence volatile), which costs a scalar load: left
+ * alone, compilers keep them in vector registers. */
+ALWAYS_INLINE void product_rows(int nv, int mr, int64_t taps, int64_t channels, const float *const *rows,
+                                ptrdiff_t offset, const float *b, const tilefold_tile_io *io) {
+    sums acc;
+    vector lanes[TILEFOLD_MAX_VECTORS];
+    load_sums(nv, mr, acc, io);
+    for (int64_t t = 0; t < taps; t++) {
+        for (int64_t c = 0; c < channels; c++) {
+            load_lanes(nv, lanes, b);
+            UNROLL
+            for (int i = 0; i < mr; i++) {
+                const float *row = i < POINTER_REGISTERS ? rows[i] : *(const float *const volatile *)&rows[i];
+                add_row(nv, acc[i], broadcast(row + offset + c), lanes);
+            }
+            b += nv * LANES;
+        }
+        rows += mr;
+    }
+    store_sums(nv, mr, acc, io);
+}
+
+#define ARGUMENTS int64_t k, const float *a, const float *b, const tilefold_tile_io *io
+#define TILE(nv, mr) static void NAME(product_##mr##x##nv)(ARGUMENTS) { product(nv, mr, k, a, b, io); }
+TILES(TILE)
+#undef TILE
+#undef ARGUMENTS
+
+#define ARGUMENTS int64_t k, const float *a, const float *const *b, const tilefold_tile_io *io
+#define TILE(nv, mr) static void NAME(product_lanes_##mr##x##nv)(ARGUMENTS) { product_lanes(nv, mr, k, a, b, io); }
+TILES(TILE)
+#undef TILE
+#undef ARGUMENTS
+
+#define ARGUMENTS int64_t n, int64_t c, const float *const *r, ptrdiff_t o, const float *b, const tilefold_tile_io *io
+#define TILE(nv, mr) static void NAME(product_rows_##mr##x##nv)(ARGUMENTS) { product_rows(nv, mr, n, c, r, o, b, io); }
+TILES(TILE)
+#undef TILE
+#undef ARGUMENTS
+
+/* --------------------------------------------------------------------------------------------- elements by type ---- */
+
+ALWAYS_INLINE const void *element(tilefold_type type, const void *base, ptrdiff_t index) {
+    return (const char *)base + index * (type == TILEFOLD_F32 ? 4 : 2);
+}
+
+ALWAYS_INLINE vector load(tilefold_type type, const void *p) {
+    if (type == TILEFOLD_F16) return load_f16(p);
+    return type == TILEFOLD_BF16 ? load_bf16(p) : load_f32(p);
+}
+
+ALWAYS_INLINE vector load_part(tilefold_type type, const void *p, int count) {
+    if (type == TILEFOLD_F16) return load_part_f16(p, count);
+    return type == TILEFOLD_BF16 ? load_part_bf16(p, count) : load_part_f32(p, count);
+}
+
+ALWAYS_INLINE vector load_even(tilefold_type type, const void *p) {
+    if (type == TILEFOLD_F16) return load_even_f16(p);
+    return type == TILEFOLD_BF16 ? load_even_bf16(p) : load_even_f32(p);
+}
+
+ALWAYS_INLINE float load_one(tilefold_type type, const void *p) {
+    if (type == TILEFOLD_F16) return tilefold_f16_to_float(*(const uint16_t *)p);
+    return type == TILEFOLD_BF16 ? tilefold_bf16_to_float(*(const uint16_t *)p) : *(const float *)p;
+}
+
+ALWAYS_INLINE void store(tilefold_type type, void *p, vector x) {
+    if (type == TILEFOLD_F16) store_f16(p, x);
+    if (type == TILEFOLD_BF16) store_bf16(p, x);
+    if (type == TILEFOLD_F32) store_f32(p, x);
+}
+
+ALWAYS_INLINE void store_part(tilefold_type type, void *p, vector x, int count) {
+    if (type == TILEFOLD_F16) store_part_f16(p, x, count);
+    if (type == TILEFOLD_BF16) store_part_bf16(p, x, count);
+    if (type == TILEFOLD_F32) store_part_f32(p, x, count);
+}
+
+ALWAYS_INLINE void store_one(tilefold_type type, void *p, float x) {
+    if (type == TILEFOLD_F16) *(uint16_t *)p = tilefold_float_to_f16(x);
+    if (type == TILEFOLD_BF16) *(uint16_t *)p = tilefold_float_to_bf16(x);
+    if (type == TILEFOLD_F32) *(float *)p = x;
+}
+
+/* --------------------------------------------------------------------------------------------------- depthwise ---- */
+
+ALWAYS_INLINE void depthwise(tilefold_type type, int nv, int pixels, int64_t taps, const void *const *rows,
+                             ptrdiff_t offset, const float *w, ptrdiff_t w_stride, const tilefold_tile_io *io) {
+    sums acc;
+    vector weights[TILEFOLD_MAX_VECTORS];
+    load_sums(nv, pixels, acc, io);
+    for (int64_t t = 0; t < taps; t++) {
+        load_lanes(nv, weights, w);
+        UNROLL
+        for (int i = 0; i < pixels; i++) {
+            const void *row = element(type, rows[i], offset);
+            UNROLL
+            for (int v = 0; v < nv; v++)
+                acc[i][v] = multiply_add(load(type, element(type, row, v * LANES)), weights[v], acc[i][v]);
+        }
+        rows += pixels;
+        w += w_stride;
+    }
+    store_sums(nv, pixels, acc, io);
+}
+
+#define ARGUMENTS int64_t n, const void *const *r, ptrdiff_t o, const float *w, ptrdiff_t s, const tilefold_tile_io *io
+#define DEPTHWISE(type, nv, px) { depthwise(type, nv, px, n, r, o, w, s, io); }
+#define TILE(nv, px) static void NAME(depthwise_f32_##px##x##nv)(ARGUMENTS) DEPTHWISE(TILEFOLD_F32, nv, px)
+PIXEL_TILES(TILE)
+#undef TILE
+#define TILE(nv, px) static void NAME(depthwise_f16_##px##x##nv)(ARGUMENTS) DEPTHWISE(TILEFOLD_F16, nv, px)
+PIXEL_TILES(TILE)
+#undef TILE
+#define TILE(nv, px) static void NAME(depthwise_bf16_##px##x##nv)(ARGUMENTS) DEPTHWISE(TILEFOLD_BF16, nv, px)
+PIXEL_TILES(TILE)
+#undef TILE
+#undef DEPTHWISE
+#undef ARGUMENTS
+
+/* -------------------------------------------------------------------------------------------------------- runs ---- */
+
+ALWAYS_INLINE void load_run(tilefold_type type, float *out, const void *in, ptrdiff_t stride, int64_t n) {
+    int64_t i = 0;
+    if (stride == 1) {
+        for (; i + LANES <= n; i += LANES) store_f32(out + i, load(type, element(type, in, i)));
+        if (i < n) store_part_f32(out + i, load_part(type, element(type, in, i), (int)(n - i)), (int)(n - i));
+        return;
+    }
+    if (stride == 2)
+        for (; i + LANES <= n; i += LANES) store_f32(out + i, load_even(type, element(type, in, 2 * i)));
+    for (; i < n; i++) out[i] = load_one(type, element(type, in, i * stride));
+}
+
+ALWAYS_INLINE void store_run(tilefold_type type, void *out, ptrdiff_t stride, const float *in, int64_t n) {
+    int64_t i = 0;
+    if (stride == 1) {
+        for (; i + LANES <= n; i += LANES) store(type, (void *)element(type, out, i), load_f32(in + i));
+        if (i < n) store_part(type, (void *)element(type, out, i), load_part_f32(in + i, (int)(n - i)), (int)(n - i));
+        return;
+    }
+    for (; i < n; i++) store_one(type, (void *)element(type, out, i * stride), in[i]);
+}
+
+/* Elements p to p + columns of count rows. Where there are fewer rows than lanes the last one stands in for the rest. */
+ALWAYS_INLINE void transpose_block(tilefold_type type, float *out, int64_t width, const void *const *rows, int count,
+                                   int64_t p, int columns) {
+    vector block[LANES];
+    UNROLL
+    for (int i = 0; i < LANES; i++) {
+        const void *row = element(type, rows[i < count ? i : count - 1], p);
+        block[i] = columns == LANES ? load(type, row) : load_part(type, row, columns);
+    }
+    transpose(block);
+    UNROLL
+    for (int j = 0; j < LANES; j++) {
+        if (j >= columns) break;
+        if (count == LANES) {
+            store_f32(out + (p + j) * width, block[j]);
+        } else {
+            store_part_f32(out + (p + j) * width, block[j], count);
+        }
+    }
+}
+
+ALWAYS_INLINE void transpose_rows(tilefold_type type, float *out, int64_t width, const void *const *rows, int64_t count,
+                                  ptrdiff_t stride, int64_t k) {
+    if (stride != 1) {
+        for (int64_t p = 0; p < k; p++)
+            for (int64_t i = 0; i < count; i++)
+                out[p * width + i] = load_one(type, element(type, rows[i], p * stride));
+        return;
+    }
+    for (int64_t i = 0; i < count; i += LANES) {
+        int rows_here = count - i < LANES ? (int)(count - i) : LANES;
+        int64_t p = 0;
+        if (rows_here == LANES) {
+            for (; p + LANES <= k; p += LANES) transpose_block(type, out + i, width, rows + i, LANES, p, LANES);
+        } else {
+            for (; p + LANES <= k; p += LANES) transpose_block(type, out + i, width, rows + i, rows_here, p, LANES);
+        }
+        if (p < k) transpose_block(type, out + i, width, rows + i, rows_here, p, (int)(k - p));
+    }
+}
+
+#define ARGUMENTS float *out, const void *in, ptrdiff_t stride, int64_t n
+static void NAME(load_run_f32)(ARGUMENTS) { load_run(TILEFOLD_F32, out, in, stride, n); }
+static void NAME(load_run_f16)(ARGUMENTS) { load_run(TILEFOLD_F16, out, in, stride, n); }
+static void NAME(load_run_bf16)(ARGUMENTS) { load_run(TILEFOLD_BF16, out, in, stride, n); }
+#undef ARGUMENTS
+
+#define ARGUMENTS void *out, ptrdiff_t stride, const float *in, int64_t n
+static void NAME(store_run_f32)(ARGUMENTS) { store_run(TILEFOLD_F32, out, stride, in, n); }
+static void NAME(store_run_f16)(ARGUMENTS) { store_run(TILEFOLD_F16, out, stride, in, n); }
+static void NAME(store_run_bf16)(ARGUMENTS) { store_run(TILEFOLD_BF16, out, stride, in, n); }
+#undef ARGUMENTS
+
+#define ARGUMENTS float *out, int64_t width, const void *const *rows, int64_t count, ptrdiff_t stride, int64_t k
+static void NAME(transpose_rows_f32)(ARGUMENTS) { transpose_rows(TILEFOLD_F32, out, width, rows, count, stride, k); }
+static void NAME(transpose_rows_f16)(ARGUMENTS) { transpose_rows(TILEFOLD_F16, out, width, rows, count, stride, k); }
+static void NAME(transpose_rows_bf16)(ARGUMENTS) { transpose_rows(TILEFOLD_BF16, out, width, rows, count, stride, k); }
+#undef ARGUMENTS
+
+/* ------------------------------------------------------------------------------------------- the peak, the table ---- */
+
+static int64_t NAME(fma_rounds)(int64_t rounds, float *sink) {
+    const float factors[2] = {1.25f, 0.75f};
+    vector x = broadcast(&factors[0]), y = broadcast(&factors[1]);
+    vector acc[CHAINS];
+    UNROLL
+    for (int i = 0; i < CHAINS; i++) {
+        float start = (float)i; /* equal chains would be computed once */
+        acc[i] = broadcast(&start);
+    }
+    for (int64_t r = 0; r < rounds; r++) {
+        UNROLL
+        for (int i = 0; i < CHAINS; i++) acc[i] = multiply_add(x, y, acc[i]);
+    }
+    *sink = 0;
+    UNROLL
+    for (int i = 0; i < CHAINS; i++) {
+        float lanes[LANES];
+        store_f32(lanes, acc[i]);
+        *sink += lanes[0];
+    }
+    return rounds * CHAINS * LANES;
+}
+
+const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
+    .isa = ISA,
+    .lanes = LANES,
+    .max_rows = MAX_ROWS,
+    .max_pixels = MAX_PIXELS,
+#define TILE(nv, mr) .product[nv - 1][mr - 1] = NAME(product_##mr##x##nv),
+    TILES(TILE)
+#undef TILE
+#define TILE(nv, mr) .product_lanes[nv - 1][mr - 1] = NAME(product_lanes_##mr##x##nv),
+    TILES(TILE)
+#undef TILE
+#define TILE(nv, mr) .product_rows[nv - 1][mr - 1] = NAME(product_rows_##mr##x##nv),
+    TILES(TILE)
+#undef TILE
+#define TILE(nv, px) .depthwise[TILEFOLD_F32][nv - 1][px - 1] = NAME(depthwise_f32_##px##x##nv),
+    PIXEL_TILES(TILE)
+#undef TILE
+#define TILE(nv, px) .depthwise[TILEFOLD_F16][nv - 1][px - 1] = NAME(depthwise_f16_##px##x##nv),
+    PIXEL_TILES(TILE)
+#undef TILE
+#define TILE(nv, px) .depthwise[TILEFOLD_BF16][nv - 1][px - 1] = NAME(depthwise_bf16_##px##x##nv),
+    PIXEL_TILES(TILE)
+#undef TILE
+    .load_run = {NULL, NAME(load_run_f32), NAME(load_run_f16), NAME(load_run_bf16)},
+    .transpose_rows = {NULL, NAME(transpose_rows_f32), NAME(transpose_rows_f16), NAME(transpose_rows_bf16)},
+    .store_run = {NULL, NAME(store_run_f32), NAME(store_run_f16), NAME(store_run_bf16)},
+    .fma_rounds = NAME(fma_rounds),
+};
+
+#undef ISA
+#undef NAME
+#undef LANES
+#undef POINTER_REGISTERS
+#undef CHAINS
+#undef TILES
+#undef MAX_ROWS
+#undef PIXEL_TILES
+#undef MAX_PIXELS

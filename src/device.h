@@ -1,0 +1,62 @@
+/* What a device offers to the core, and the objects the two share.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The core checks the problem, brings it to normal form and keeps the books; a device decides how to compute it under the
+ * limit and computes it. The core never asks which device it has. Devices are named in one table, in context.c.
+ */
+#ifndef TILEFOLD_DEVICE_H
+#define TILEFOLD_DEVICE_H
+
+#include <tilefold.h>
+
+#include "geometry.h"
+
+typedef struct tilefold_device {
+    tilefold_device_kind kind;
+    size_t context_bytes; /* of the device's own state behind a context */
+    size_t plan_bytes;    /* of the device's own state behind a plan */
+
+    /* How many of this kind there are, and what each is (0 <= index < count). */
+    size_t (*count)(void);
+    void (*describe)(size_t index, tilefold_device_info *info);
+
+    /* Opens the device into context->state. On failure there is nothing to close. */
+    tilefold_status (*open)(tilefold_context *context, const tilefold_context_options *options, tilefold_message *message);
+    void (*close)(tilefold_context *context);
+
+    /* Decides how to compute plan->geometry, which it may fold, and fills in plan->state and plan->info, all but the fields
+     * the core fills in: output_size, scratch_limit_bytes, full_unfold_bytes, phases, macs. The scratch it asks for is at
+     * most plan->scratch_limit_bytes. */
+    tilefold_status (*plan)(tilefold_plan *plan, tilefold_message *message);
+    void (*release)(tilefold_plan *plan);
+    /* Lines about the plan, as snprintf does. */
+    size_t (*print)(const tilefold_plan *plan, char *text, size_t bytes);
+
+    tilefold_status (*pack_weight)(const tilefold_plan *plan, const void *weight, void *packed, tilefold_message *message);
+    /* Computes `geometry`, the plan's or a smaller one. */
+    tilefold_status (*execute)(const tilefold_plan *plan, const tilefold_geometry *geometry,
+                               const tilefold_execution *execution, tilefold_message *message);
+    tilefold_status (*measure_peak)(tilefold_context *context, double *flops_per_second, tilefold_message *message);
+} tilefold_device;
+
+struct tilefold_context {
+    const tilefold_device *device;
+    tilefold_allocator allocator;
+    void *state; /* device->context_bytes */
+};
+
+struct tilefold_plan {
+    tilefold_context *context;
+    tilefold_problem problem;
+    tilefold_plan_options options;
+    tilefold_geometry geometry;
+    tilefold_plan_info info;
+    int64_t own_bytes;           /* of this object and the state behind it */
+    int64_t scratch_limit_bytes; /* what the limit leaves after own_bytes */
+    void *state;                 /* device->plan_bytes */
+};
+
+extern const tilefold_device tilefold_cpu_device;
+
+#endif /* TILEFOLD_DEVICE_H */

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: MIT */
+#include "geometry.h"
+
+#include "checked.h"
+#include "message.h"
+
+/* Products of two residues modulo an input dilation. Without 128-bit integers the dilation is limited so that 64 do. */
+#ifdef __SIZEOF_INT128__
+__extension__ typedef unsigned __int128 wide;
+#define MAX_INPUT_DILATION (INT64_MAX / 4)
+#else
+typedef uint64_t wide;
+#define MAX_INPUT_DILATION INT32_MAX
+#endif
+
+/* No size, position or offset may pass this, so that sums of a few of them still fit. */
+#define MAX_POSITION (INT64_MAX / 8)
+
+static int64_t gcd(int64_t a, int64_t b) {
+    while (b) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+static int64_t multiply_modulo(int64_t a, int64_t b, int64_t modulus) {
+    return (int64_t)((wide)a * (wide)b % (wide)modulus);
+}
+
+/* The x in [0, modulus) with a*x = 1 (mod modulus), for gcd(a, modulus) = 1; by Euclid's algorithm. */
+static int64_t inverse_modulo(int64_t a, int64_t modulus) {
+    int64_t r0 = modulus, r1 = tilefold_modulo(a, modulus), t0 = 0, t1 = 1;
+    while (r1) {
+        int64_t quotient = r0 / r1, r2 = r0 - quotient * r1, t2 = t0 - quotient * t1;
+        r0 = r1, r1 = r2, t0 = t1, t1 = t2;
+    }
+    return modulus == 1 ? 0 : tilefold_modulo(t0, modulus);
+}
+
+/* ------------------------------------------------------------------------------------------------- checking ---- */
+
+static tilefold_status check_positive(int64_t value, const char *name, int32_t axis, tilefold_message *message) {
+    if (value >= 1) return TILEFOLD_OK;
+    return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "%s of axis %d is %lld, below 1", name, (int)axis,
+                         (long long)value);
+}
+
+static tilefold_status check_axis(const tilefold_problem *p, int32_t axis, tilefold_message *message) {
+    bool transposed = p->op == TILEFOLD_CONV_TRANSPOSE;
+    tilefold_status status;
+    if ((status = check_positive(p->input_size[axis], "input size", axis, message)) ||
+        (status = check_positive(p->kernel[axis], "kernel size", axis, message)) ||
+        (status = check_positive(p->stride[axis], "stride", axis, message)) ||
+        (status = check_positive(p->dilation[axis], "dilation", axis, message)) ||
+        (status = check_positive(p->input_dilation[axis], "input dilation", axis, message)))
+        return status;
+    if (transposed && p->input_dilation[axis] != 1)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "input dilation of axis %d is %lld; a transposed convolution has only its stride", (int)axis,
+                             (long long)p->input_dilation[axis]);
+    if (p->output_padding[axis] < 0 || (!transposed && p->output_padding[axis] != 0))
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "output padding of axis %d is %lld; %s", (int)axis,
+                             (long long)p->output_padding[axis],
+                             transposed ? "it must not be negative" : "only a transposed convolution has one");
+    if ((transposed ? p->stride[axis] : p->input_dilation[axis]) > MAX_INPUT_DILATION)
+        return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "input dilation of axis %d is above %lld", (int)axis,
+                             (long long)MAX_INPUT_DILATION);
+    return TILEFOLD_OK;
+}
+
+static tilefold_status check_fields(const tilefold_problem *p, tilefold_message *message) {
+    if (p->struct_size != sizeof *p)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "problem.struct_size is %zu, not %zu: call tilefold_problem_init()", p->struct_size, sizeof *p);
+    if (p->op != TILEFOLD_CONV && p->op != TILEFOLD_CONV_TRANSPOSE)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "op %d is unknown", (int)p->op);
+    if (p->type < TILEFOLD_F32 || p->type > TILEFOLD_BF16)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "type %d is unknown", (int)p->type);
+    if (p->bias_type != TILEFOLD_NONE && p->bias_type != TILEFOLD_F32 && p->bias_type != p->type)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "bias type %d is neither none, fp32 nor the tensors' type",
+                             (int)p->bias_type);
+    if (p->rank < 1 || p->rank > TILEFOLD_MAX_RANK)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "rank is %d, not 1 to %d", (int)p->rank, TILEFOLD_MAX_RANK);
+    if (p->batch < 0)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "batch is %lld, below 0", (long long)p->batch);
+    if (p->groups < 1 || p->in_channels < 1 || p->out_channels < 1)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "input channels %lld, output channels %lld and groups %lld must be at least 1",
+                             (long long)p->in_channels, (long long)p->out_channels, (long long)p->groups);
+    if (p->in_channels % p->groups || p->out_channels % p->groups)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "%lld groups do not divide %lld input and %lld output channels", (long long)p->groups,
+                             (long long)p->in_channels, (long long)p->out_channels);
+    if (!(p->clamp_low <= p->clamp_high))
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "clamp low %g is not at most clamp high %g",
+                             (double)p->clamp_low, (double)p->clamp_high);
+    for (int32_t axis = 0; axis < p->rank; axis++) {
+        tilefold_status status = check_axis(p, axis, message);
+        if (status) return status;
+    }
+    return TILEFOLD_OK;
+}
+
+static bool in_bounds(int64_t value) { return value <= MAX_POSITION && value >= -MAX_POSITION; }
+
+/* a*b + c, bounded. */
+static bool multiply_add(int64_t a, int64_t b, int64_t c, int64_t *out) {
+    return tilefold_multiply(a, b, out) && tilefold_add(*out, c, out) && in_bounds(*out);
+}
+
+/* X by the formulas of tilefold.h; false on overflow. */
+static bool axis_output(const tilefold_problem *p, int32_t axis, int64_t *output) {
+    bool transposed = p->op == TILEFOLD_CONV_TRANSPOSE;
+    int64_t begin = p->padding_begin[axis], end = p->padding_end[axis], spread, kernel_reach;
+    if (!in_bounds(begin) || !in_bounds(end) || !in_bounds(p->output_padding[axis])) return false;
+    if (!multiply_add(p->input_size[axis] - 1, transposed ? p->stride[axis] : p->input_dilation[axis], 1, &spread))
+        return false;
+    if (!multiply_add(p->kernel[axis] - 1, p->dilation[axis], 0, &kernel_reach)) return false;
+    if (transposed)
+        *output = spread - begin - end + kernel_reach + p->output_padding[axis];
+    else
+        *output = tilefold_floor_div(spread + begin + end - kernel_reach - 1, p->stride[axis]) + 1;
+    int64_t last;
+    return in_bounds(*output) && multiply_add(tilefold_max(*output, 1) - 1, transposed ? 1 : p->stride[axis], 0, &last);
+}
+
+tilefold_status tilefold_output_size(const tilefold_problem *problem, int64_t output_size[TILEFOLD_MAX_RANK],
+                                     tilefold_message *message) {
+    tilefold_status status = check_fields(problem, message);
+    if (status) return status;
+    int64_t output[TILEFOLD_MAX_RANK];
+    for (int32_t axis = 0; axis < problem->rank; axis++) {
+        if (!axis_output(problem, axis, &output[axis]))
+            return tilefold_fail(message, TILEFOLD_OVERFLOW, "sizes along axis %d do not fit 64 bits", (int)axis);
+        if (output[axis] < 1)
+            return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                                 "output size of axis %d would be %lld: input %lld, kernel %lld, stride %lld, dilation %lld, "
+                                 "padding %lld and %lld",
+                                 (int)axis, (long long)output[axis], (long long)problem->input_size[axis],
+                                 (long long)problem->kernel[axis], (long long)problem->stride[axis],
+                                 (long long)problem->dilation[axis], (long long)problem->padding_begin[axis],
+                                 (long long)problem->padding_end[axis]);
+    }
+    for (int32_t axis = 0; axis < problem->rank; axis++) output_size[axis] = output[axis];
+    return TILEFOLD_OK;
+}
+
+/* --------------------------------------------------------------------------------------------------- strides ---- */
+
+/* Row-major strides of a dense tensor of the given sizes, outermost first; false on overflow of its byte count. */
+static bool dense(int count, const int64_t *sizes, int64_t **strides) {
+    int64_t stride = 1;
+    for (int i = count - 1; i >= 0; i--) {
+        *strides[i] = stride;
+        if (!tilefold_multiply(stride, tilefold_max(sizes[i], 1), &stride) || stride > MAX_POSITION / 4) return false;
+    }
+    return true;
+}
+
+static bool dense_tensor(tilefold_layout layout, int32_t rank, int64_t batch, int64_t channels, const int64_t *spatial,
+                         tilefold_tensor_strides *out) {
+    int64_t sizes[TILEFOLD_MAX_RANK + 2] = {batch}, *strides[TILEFOLD_MAX_RANK + 2] = {&out->batch};
+    int channel_at = layout == TILEFOLD_CHANNELS_FIRST ? 1 : rank + 1, spatial_at = layout == TILEFOLD_CHANNELS_FIRST ? 2 : 1;
+    sizes[channel_at] = channels;
+    strides[channel_at] = &out->channel;
+    for (int32_t axis = 0; axis < rank; axis++) {
+        sizes[spatial_at + axis] = spatial[axis];
+        strides[spatial_at + axis] = &out->spatial[axis];
+    }
+    return dense(rank + 2, sizes, strides);
+}
+
+/* The three weight layouts, outermost first: (G, O/G, C/G, k), transposed channels-first (G, C/G, O/G, k), and
+ * channels-last (G, O/G, k, C/G); G and the channels after it make up one dimension of the caller's array. */
+static bool dense_weight(tilefold_layout layout, const tilefold_problem *p, tilefold_weight_strides *out) {
+    int64_t sizes[TILEFOLD_MAX_RANK + 3], *strides[TILEFOLD_MAX_RANK + 3];
+    bool last = layout == TILEFOLD_CHANNELS_LAST, in_first = !last && p->op == TILEFOLD_CONV_TRANSPOSE;
+    int in_at = last ? p->rank + 2 : in_first ? 1 : 2, out_at = in_first ? 2 : 1, spatial_at = last ? 2 : 3;
+    sizes[0] = p->groups, strides[0] = &out->group;
+    sizes[out_at] = p->out_channels / p->groups, strides[out_at] = &out->out_channel;
+    sizes[in_at] = p->in_channels / p->groups, strides[in_at] = &out->in_channel;
+    for (int32_t axis = 0; axis < p->rank; axis++) {
+        sizes[spatial_at + axis] = p->kernel[axis];
+        strides[spatial_at + axis] = &out->spatial[axis];
+    }
+    return dense(p->rank + 3, sizes, strides);
+}
+
+tilefold_status tilefold_problem_set_layout(tilefold_problem *problem, tilefold_layout layout, tilefold_message *message) {
+    if (layout != TILEFOLD_CHANNELS_FIRST && layout != TILEFOLD_CHANNELS_LAST)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "layout %d is unknown", (int)layout);
+    int64_t output_size[TILEFOLD_MAX_RANK];
+    tilefold_status status = tilefold_output_size(problem, output_size, message);
+    if (status) return status;
+    tilefold_problem p = *problem;
+    if (!dense_tensor(layout, p.rank, p.batch, p.in_channels, p.input_size, &p.input_stride))
+        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the input does not fit 64 bits");
+    if (!dense_tensor(layout, p.rank, p.batch, p.out_channels, output_size, &p.output_stride))
+        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the output does not fit 64 bits");
+    if (!dense_weight(layout, &p, &p.weight_stride))
+        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the weight does not fit 64 bits");
+    *problem = p;
+    return TILEFOLD_OK;
+}
+
+/* Adds (size - 1) * |stride| to *reach; false on overflow. */
+static bool extend(int64_t size, int64_t stride, int64_t *reach) {
+    int64_t step;
+    if (stride < -MAX_POSITION || stride > MAX_POSITION) return false;
+    return tilefold_multiply(tilefold_max(size, 1) - 1, stride < 0 ? -stride : stride, &step) &&
+           tilefold_add(*reach, step, reach) && *reach <= MAX_POSITION / 4;
+}
+
+static bool tensor_fits(const tilefold_tensor_strides *strides, int32_t rank, int64_t batch, int64_t channels,
+                        const int64_t *spatial) {
+    int64_t reach = 0;
+    if (!extend(batch, strides->batch, &reach) || !extend(channels, strides->channel, &reach)) return false;
+    for (int32_t axis = 0; axis < rank; axis++)
+        if (!extend(spatial[axis], strides->spatial[axis], &reach)) return false;
+    return true;
+}
+
+static bool weight_fits(const tilefold_problem *p) {
+    const tilefold_weight_strides *strides = &p->weight_stride;
+    int64_t reach = 0, elements = p->in_channels / p->groups;
+    if (!tilefold_multiply(elements, p->out_channels, &elements)) return false;
+    if (!extend(p->groups, strides->group, &reach) || !extend(p->out_channels / p->groups, strides->out_channel, &reach) ||
+        !extend(p->in_channels / p->groups, strides->in_channel, &reach))
+        return false;
+    for (int32_t axis = 0; axis < p->rank; axis++) {
+        if (!extend(p->kernel[axis], strides->spatial[axis], &reach)) return false;
+        if (!tilefold_multiply(elements, p->kernel[axis], &elements)) return false;
+    }
+    return elements <= MAX_POSITION / 256; /* leaves room for padding a panel */
+}
+
+/* ----------------------------------------------------------------------------------------------- normal form ---- */
+
+static void init_axis(tilefold_axis *axis, const tilefold_problem *p, int32_t at, int64_t output) {
+    bool transposed = p->op == TILEFOLD_CONV_TRANSPOSE;
+    axis->input = p->input_size[at];
+    axis->output = output;
+    axis->kernel = p->kernel[at];
+    axis->stride = transposed ? 1 : p->stride[at];
+    axis->tap_step = transposed ? -p->dilation[at] : p->dilation[at];
+    axis->origin = transposed ? p->padding_begin[at] : -p->padding_begin[at];
+    axis->input_dilation = transposed ? p->stride[at] : p->input_dilation[at];
+    axis->phases = axis->input_dilation / gcd(axis->stride, axis->input_dilation);
+    axis->common = gcd(p->dilation[at], axis->input_dilation);
+    axis->tap_period = axis->input_dilation / axis->common;
+    axis->tap_inverse = inverse_modulo(axis->tap_step / axis->common, axis->tap_period);
+    axis->folded = false;
+}
+
+static void init_unit_axis(tilefold_axis *axis) {
+    *axis = (tilefold_axis){.input = 1, .output = 1, .kernel = 1, .stride = 1, .tap_step = 1, .input_dilation = 1,
+                            .phases = 1, .common = 1, .tap_period = 1};
+}
+
+static void init_strides(tilefold_geometry *g, const tilefold_problem *p) {
+    g->in_batch = p->input_stride.batch;
+    g->in_channel = p->input_stride.channel;
+    g->in_group = p->input_stride.channel * g->in_channels;
+    g->out_batch = p->output_stride.batch;
+    g->out_channel = p->output_stride.channel;
+    g->out_group = p->output_stride.channel * g->out_channels;
+    g->weight_group = p->weight_stride.group;
+    g->weight_out = p->weight_stride.out_channel;
+    g->weight_in = p->weight_stride.in_channel;
+    g->weight_offset = 0;
+    for (int32_t at = 0; at < p->rank; at++) {
+        int axis = TILEFOLD_AXES - p->rank + at;
+        g->in_axis[axis] = p->input_stride.spatial[at];
+        g->out_axis[axis] = p->output_stride.spatial[at];
+        g->weight_axis[axis] = p->flip ? -p->weight_stride.spatial[at] : p->weight_stride.spatial[at];
+        if (p->flip) g->weight_offset += (p->kernel[at] - 1) * p->weight_stride.spatial[at];
+    }
+}
+
+tilefold_status tilefold_geometry_init(tilefold_geometry *geometry, const tilefold_problem *problem,
+                                       tilefold_message *message) {
+    int64_t output_size[TILEFOLD_MAX_RANK];
+    tilefold_status status = tilefold_output_size(problem, output_size, message);
+    if (status) return status;
+    if (!tensor_fits(&problem->input_stride, problem->rank, problem->batch, problem->in_channels, problem->input_size))
+        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the input's strides lead past 64 bits");
+    if (!tensor_fits(&problem->output_stride, problem->rank, problem->batch, problem->out_channels, output_size))
+        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the output's strides lead past 64 bits");
+    if (!weight_fits(problem)) return tilefold_fail(message, TILEFOLD_OVERFLOW, "the weight does not fit 64 bits");
+
+    tilefold_geometry g = {.type = problem->type, .bias_type = problem->bias_type, .batch = problem->batch,
+                           .groups = problem->groups, .in_channels = problem->in_channels / problem->groups,
+                           .out_channels = problem->out_channels / problem->groups,
+                           .clamp_low = problem->clamp_low, .clamp_high = problem->clamp_high};
+    int64_t outputs = tilefold_max(problem->batch, 1);
+    bool fits = tilefold_multiply(outputs, problem->out_channels, &outputs);
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
+        int at = axis - (TILEFOLD_AXES - problem->rank);
+        if (at < 0)
+            init_unit_axis(&g.axis[axis]);
+        else
+            init_axis(&g.axis[axis], problem, at, output_size[at]);
+        fits = fits && tilefold_multiply(outputs, g.axis[axis].output, &outputs);
+    }
+    if (!fits || outputs > MAX_POSITION)
+        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the number of outputs does not fit 64 bits");
+    init_strides(&g, problem);
+    *geometry = g;
+    return TILEFOLD_OK;
+}
+
+/* ----------------------------------------------------------------------------------------- parts and classes ---- */
+
+bool tilefold_geometry_can_fold(const tilefold_geometry *geometry) {
+    bool dilated = false;
+    for (int at = 0; at < TILEFOLD_AXES; at++) {
+        const tilefold_axis *axis = &geometry->axis[at];
+        if (axis->input_dilation == 1) continue;
+        if (axis->stride != 1 || (axis->tap_step != 1 && axis->tap_step != -1)) return false;
+        dilated = true;
+    }
+    return dilated;
+}
+
+void tilefold_geometry_fold(tilefold_geometry *geometry) {
+    for (int at = 0; at < TILEFOLD_AXES; at++) geometry->axis[at].folded = geometry->axis[at].input_dilation > 1;
+    geometry->folded = true;
+}
+
+/* How many taps start at k0 < m: k0, k0 + m, ... below K. */
+static int64_t taps_from(const tilefold_axis *axis, int64_t first) {
+    return first < axis->kernel ? (axis->kernel - 1 - first) / axis->tap_period + 1 : 0;
+}
+
+int64_t tilefold_axis_classes(const tilefold_axis *axis) {
+    return axis->folded ? 2 : tilefold_min(axis->kernel, axis->tap_period);
+}
+
+/* Folded, class 0 has one tap more than class 1. */
+tilefold_axis_class tilefold_axis_get_class(const tilefold_axis *axis, int64_t index) {
+    int64_t split = axis->kernel % axis->tap_period;
+    if (!axis->folded)
+        return (tilefold_axis_class){.tap_first = index, .tap_step = axis->tap_period, .taps = taps_from(axis, index), .folds = 1};
+    int64_t begin = index == 0 ? 0 : split, end = index == 0 ? split : axis->tap_period;
+    return (tilefold_axis_class){.tap_first = begin, .tap_step = axis->tap_period, .taps = taps_from(axis, begin),
+                                 .folds = end - begin};
+}
+
+/* The folds of `class` that exist at position q: those f with 0 <= q*L - f*T - B < X. T is +1 or -1. */
+static void folds_at(const tilefold_axis *axis, const tilefold_axis_class *class, int64_t q, int64_t *begin, int64_t *end) {
+    int64_t shift = q * axis->input_dilation - axis->origin;
+    int64_t low = axis->tap_step < 0 ? -shift : shift - axis->output + 1;
+    *begin = tilefold_max(class->tap_first, low);
+    *end = tilefold_min(class->tap_first + class->folds, low + axis->output);
+}
+
+/* The least and the largest q at which the fold f exists (largest < least where it never does). */
+static int64_t first_position(const tilefold_axis *axis, int64_t fold) {
+    return tilefold_ceil_div(axis->origin + fold * axis->tap_step, axis->input_dilation);
+}
+
+static int64_t last_position(const tilefold_axis *axis, int64_t fold) {
+    return tilefold_floor_div(axis->output - 1 + axis->origin + fold * axis->tap_step, axis->input_dilation);
+}
+
+/* Parts 0, 1, 2 of a class are its head, body and tail. Folds of one class spread over less than one period, so at most
+ * one q at either end lacks some of them. */
+static tilefold_axis_part folded_part(const tilefold_axis *axis, int64_t index) {
+    tilefold_axis_class class = tilefold_axis_get_class(axis, index / 3);
+    if (class.folds == 0) return (tilefold_axis_part){0};
+    int64_t low_fold = class.tap_first, high_fold = class.tap_first + class.folds - 1;
+    int64_t early = axis->tap_step < 0 ? high_fold : low_fold, late = axis->tap_step < 0 ? low_fold : high_fold;
+    int64_t first = first_position(axis, early), full_first = first_position(axis, late);
+    int64_t last = last_position(axis, late), full_last = last_position(axis, early);
+
+    int64_t q = full_first, count = full_last - full_first + 1;
+    if (index % 3 == 0) q = first, count = first < full_first;
+    if (index % 3 == 2) q = last, count = last > full_last && last >= full_first;
+    tilefold_axis_part part = {.count = tilefold_max(count, 0), .taps = class.taps, .class_index = index / 3,
+                               .class_folds = class.folds};
+    if (part.count == 0) return part;
+    int64_t end;
+    folds_at(axis, &class, q, &part.fold_begin, &end);
+    part.folds = end - part.fold_begin;
+    if (part.folds <= 0) return (tilefold_axis_part){0};
+    part.fold_begin -= class.tap_first; /* folds are counted within their class */
+    part.out_first = q * axis->input_dilation - axis->origin - class.tap_first * axis->tap_step;
+    part.out_step = axis->input_dilation;
+    part.out_fold = -axis->tap_step;
+    part.in_first = q;
+    part.in_step = 1;
+    part.in_tap = axis->tap_step;
+    return part;
+}
+
+/* The first tap of phase r, or -1 where it meets none. */
+static int64_t first_tap(const tilefold_axis *axis, int64_t phase) {
+    int64_t at = phase * axis->stride + axis->origin;
+    if (at % axis->common) return -1;
+    int64_t residue = tilefold_modulo(-(at / axis->common), axis->tap_period);
+    int64_t tap = multiply_modulo(residue, axis->tap_inverse, axis->tap_period);
+    return tap < axis->kernel ? tap : -1;
+}
+
+static tilefold_axis_part phase_part(const tilefold_axis *axis, int64_t phase) {
+    tilefold_axis_part part = {.count = (axis->output - 1 - phase) / axis->phases + 1, .folds = 1,
+                               .class_index = -1, .class_folds = 1,
+                               .out_first = phase, .out_step = axis->phases};
+    int64_t tap = first_tap(axis, phase);
+    if (tap < 0) return part;
+    part.taps = taps_from(axis, tap);
+    part.in_first = (phase * axis->stride + axis->origin + tap * axis->tap_step) / axis->input_dilation;
+    part.in_step = axis->stride / (axis->input_dilation / axis->phases);
+    part.in_tap = axis->tap_step / axis->common;
+    part.class_index = tap;
+    return part;
+}
+
+int64_t tilefold_axis_parts(const tilefold_axis *axis) {
+    return axis->folded ? 6 : tilefold_min(axis->phases, axis->output);
+}
+
+tilefold_axis_part tilefold_axis_get_part(const tilefold_axis *axis, int64_t index) {
+    return axis->folded ? folded_part(axis, index) : phase_part(axis, index);
+}
+
+/* ---------------------------------------------------------------------------------------------------- counts ---- */
+
+/* Sum over 0 <= i < n of floor((a*i + b) / m), modulo 2^64, for a, b >= 0 and m > 0: a Euclidean descent on (a, m). Knuth,
+ * Graham and Patashnik, Concrete Mathematics, section 3.5, treats the sum. */
+static uint64_t floor_sum(uint64_t n, uint64_t m, uint64_t a, uint64_t b) {
+    uint64_t sum = 0;
+    for (;;) {
+        sum += (n & 1 ? (n - 1) / 2 * n : n / 2 * (n - 1)) * (a / m) + n * (b / m);
+        a %= m, b %= m;
+        wide top = (wide)a * n + b;
+        if (top < m) return sum;
+        n = (uint64_t)(top / m);
+        b = (uint64_t)(top % m);
+        uint64_t old = m;
+        m = a, a = old;
+    }
+}
+
+/* How many 0 <= i < n have (a*i + b) mod m < bound, for 0 <= a, b < m and 0 <= bound <= m. */
+static int64_t count_below(int64_t n, int64_t m, int64_t a, int64_t b, int64_t bound) {
+    uint64_t whole = floor_sum((uint64_t)n, (uint64_t)m, (uint64_t)a, (uint64_t)b);
+    uint64_t shifted = floor_sum((uint64_t)n, (uint64_t)m, (uint64_t)a, (uint64_t)(b - bound + m));
+    return (int64_t)(whole - shifted + (uint64_t)n);
+}
+
+/* How many phases r < limit have their first tap below bound <= m. */
+static int64_t phases_with_tap_below(const tilefold_axis *axis, int64_t limit, int64_t bound) {
+    int64_t h = gcd(axis->stride, axis->common);
+    if (bound <= 0 || axis->origin % h) return 0;
+    /* r*S + B must be a multiple of g: r = r0 + i*step. */
+    int64_t step = axis->common / h;
+    int64_t inverse = inverse_modulo(axis->stride / h, step);
+    int64_t r0 = multiply_modulo(tilefold_modulo(-(axis->origin / h), step), inverse, step);
+    if (r0 >= limit) return 0;
+    int64_t n = (limit - 1 - r0) / step + 1, m = axis->tap_period;
+    /* The first tap is -((r*S + B) / g) * inverse mod m, linear in i. */
+    int64_t b = multiply_modulo(tilefold_modulo(-((r0 * axis->stride + axis->origin) / axis->common), m), axis->tap_inverse, m);
+    int64_t a = multiply_modulo(tilefold_modulo(-(axis->stride / h), m), axis->tap_inverse, m);
+    return count_below(n, m, a, b, tilefold_min(bound, m));
+}
+
+static void add_kind(tilefold_axis_kind *kinds, int *used, int64_t parts, int64_t count, int64_t folds, int64_t taps) {
+    if (parts > 0 && count > 0) kinds[(*used)++] = (tilefold_axis_kind){parts, count, folds, taps};
+}
+
+/* The phases [begin, end), all of `count` outputs, by their number of taps: K/m + 1, K/m, none. */
+static void add_phases(const tilefold_axis *axis, int64_t begin, int64_t end, int64_t count, tilefold_axis_kind *kinds,
+                       int *used) {
+    if (begin >= end) return;
+    int64_t m = axis->tap_period, least = axis->kernel / m, more = axis->kernel % m;
+    int64_t with_more = phases_with_tap_below(axis, end, more) - phases_with_tap_below(axis, begin, more);
+    int64_t with_any = least ? phases_with_tap_below(axis, end, m) - phases_with_tap_below(axis, begin, m) : with_more;
+    add_kind(kinds, used, with_more, count, 1, least + 1);
+    add_kind(kinds, used, with_any - with_more, count, 1, least);
+    add_kind(kinds, used, end - begin - with_any, count, 1, 0);
+}
+
+int tilefold_axis_get_kinds(const tilefold_axis *axis, tilefold_axis_kind kinds[TILEFOLD_MAX_KINDS]) {
+    int used = 0;
+    if (axis->folded) {
+        for (int64_t index = 0; index < tilefold_axis_parts(axis); index++) {
+            tilefold_axis_part part = tilefold_axis_get_part(axis, index);
+            add_kind(kinds, &used, 1, part.count, part.folds, part.taps);
+        }
+        return used;
+    }
+    int64_t parts = tilefold_axis_parts(axis), longer = axis->output % axis->phases, count = axis->output / axis->phases;
+    add_phases(axis, 0, tilefold_min(longer, parts), count + 1, kinds, &used);
+    add_phases(axis, tilefold_min(longer, parts), parts, count, kinds, &used);
+    return used;
+}
+
+int64_t tilefold_geometry_macs(const tilefold_geometry *geometry) {
+    int64_t macs = tilefold_saturating_multiply(geometry->batch, geometry->groups);
+    macs = tilefold_saturating_multiply(macs, geometry->in_channels);
+    macs = tilefold_saturating_multiply(macs, geometry->out_channels);
+    for (int at = 0; at < TILEFOLD_AXES; at++) {
+        tilefold_axis_kind kinds[TILEFOLD_MAX_KINDS];
+        int used = tilefold_axis_get_kinds(&geometry->axis[at], kinds);
+        int64_t sum = 0;
+        for (int i = 0; i < used; i++) {
+            int64_t part = tilefold_saturating_multiply(kinds[i].parts, kinds[i].count);
+            part = tilefold_saturating_multiply(part, kinds[i].folds);
+            sum = tilefold_saturating_add(sum, tilefold_saturating_multiply(part, kinds[i].taps));
+        }
+        macs = tilefold_saturating_multiply(macs, sum);
+    }
+    return macs;
+}
+
+int64_t tilefold_geometry_phases(const tilefold_geometry *geometry) {
+    int64_t phases = 1;
+    for (int at = 0; at < TILEFOLD_AXES; at++) phases = tilefold_saturating_multiply(phases, geometry->axis[at].phases);
+    return phases;
+}
+
+int64_t tilefold_geometry_full_unfold_bytes(const tilefold_geometry *geometry) {
+    int64_t bytes = tilefold_saturating_multiply(geometry->batch, (int64_t)tilefold_type_bytes(geometry->type));
+    bytes = tilefold_saturating_multiply(bytes, tilefold_saturating_multiply(geometry->groups, geometry->in_channels));
+    for (int at = 0; at < TILEFOLD_AXES; at++) {
+        bytes = tilefold_saturating_multiply(bytes, geometry->axis[at].output);
+        bytes = tilefold_saturating_multiply(bytes, geometry->axis[at].kernel);
+    }
+    return bytes;
+}
