@@ -190,8 +190,9 @@ float *tilefold_cpu_direct_output(const tilefold_cpu_work *work, const tilefold_
 void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor, int64_t count,
                              const tilefold_column_run *runs, int run_count, const float *stage, int64_t stage_stride);
 
-/* product.c: unfold, implicit, and direct where it is a product. */
+/* product.c: unfold and implicit; and direct for few columns. */
 void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena);
+void tilefold_cpu_run_direct(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena);
 
 /* depthwise.c: direct, one channel a group, channels in lanes. */
 void tilefold_cpu_run_depthwise(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena);

@@ -136,6 +136,14 @@ static inline void store_part_bf16(void *p, vector x, int count) {
     _mm256_mask_storeu_epi16(p, first(count), to_bf16(x));
 }
 
+static inline float f16_to_float(uint16_t half) {
+    return _cvtsh_ss(half);
+}
+
+static inline uint16_t float_to_f16(float value) {
+    return _cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
 /* --------------------------------------------------------------------------------------------------- transpose ---- */
 
 /* Two passes of 4x4: within the quarters of each register, then of the quarters themselves. */

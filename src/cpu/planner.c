@@ -31,7 +31,7 @@ typedef struct shape {
 
 static const tilefold_cpu_algorithm unfold = {TILEFOLD_ALGORITHM_UNFOLD, tilefold_cpu_run_product};
 static const tilefold_cpu_algorithm implicit = {TILEFOLD_ALGORITHM_IMPLICIT, tilefold_cpu_run_product};
-static const tilefold_cpu_algorithm direct = {TILEFOLD_ALGORITHM_DIRECT, tilefold_cpu_run_product};
+static const tilefold_cpu_algorithm direct = {TILEFOLD_ALGORITHM_DIRECT, tilefold_cpu_run_direct};
 static const tilefold_cpu_algorithm depthwise = {TILEFOLD_ALGORITHM_DIRECT, tilefold_cpu_run_depthwise};
 
 /* A way to run a tile, before its sizes are chosen. */
@@ -80,6 +80,9 @@ static const variant variants[] = {
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
 static bool is_depthwise(const variant *v) { return v->algorithm == &depthwise; }
+
+/* Algorithms that build the operand for a whole tile at once; the others for one kernel call at a time. */
+static bool builds_tiles(const tilefold_cpu_plan *p) { return p->algorithm == &unfold || p->algorithm == &implicit; }
 
 /* ------------------------------------------------------------------------------------------------------ shape ---- */
 
@@ -136,10 +139,12 @@ static double store_cycles(const shape *s, const tilefold_cpu_plan *p) {
     const tilefold_axis *axis = &g->axis[TILEFOLD_AXES - 1];
     int64_t pixel_stride = g->out_axis[TILEFOLD_AXES - 1] * axis->phases;
     int64_t lane_stride = p->positions_in_lanes ? pixel_stride : g->out_channel;
-    double lanes = p->positions_in_lanes ? (double)tilefold_min(p->nr, s->row) : (double)tilefold_min(p->nr, p->tiling.columns);
-    bool contiguous = llabs(lane_stride) == 1 || (g->folded && !p->positions_in_lanes && p->tiling.columns == 1);
-    bool whole = lanes >= p->nr && g->type == TILEFOLD_F32 && contiguous;
-    return whole ? 0.1 : contiguous ? 0.25 + 10.0 / lanes : 1.2 + 10.0 / lanes;
+    if (!p->positions_in_lanes && p->tiling.columns == 1) lane_stride = g->out_axis[TILEFOLD_AXES - 1]; /* folds */
+    int64_t run = p->positions_in_lanes ? s->row : p->tiling.columns == 1 ? s->folds : p->tiling.columns;
+    double lanes = (double)tilefold_min(p->nr, run);
+    bool contiguous = llabs(lane_stride) == 1, whole = contiguous && lanes >= p->nr && g->type == TILEFOLD_F32;
+    double each = contiguous ? 0.25 : llabs(lane_stride) < 16 ? 1.2 : 4.0; /* 4: a cache line for every element */
+    return whole ? 0.1 : each + 10.0 / lanes;
 }
 
 /* The share of the operand that must be copied although it is read in place by intent. */
@@ -150,9 +155,10 @@ static double copied_share(const shape *s, const tilefold_cpu_plan *p) {
     if (g->type != TILEFOLD_F32) return 1;
     const tilefold_axis *axis = &g->axis[TILEFOLD_AXES - 1];
     if (axis->stride / (axis->input_dilation / axis->phases) * g->in_axis[TILEFOLD_AXES - 1] != 1) return 1;
-    double row = (double)s->row, nr = p->nr;
-    double whole = floor(row / nr) * nr * (row >= nr ? fmax(0.0, 1 - (nr - 1) / row * (fmod(row, nr) != 0)) : 0);
-    return 1 - whole / row;
+    int64_t lanes = p->kernels->lanes;
+    if (builds_tiles(p)) /* panels cross rows */
+        return s->row < p->nr ? 1 : s->row % p->nr == 0 ? 0.1 : fmin(1, (double)p->nr / (double)s->row);
+    return s->row < lanes ? 1 : fmin(1, (double)(s->row % lanes) / (double)s->row + 0.1);
 }
 
 static double ceil_div(double a, double b) { return ceil(a / b); }
@@ -216,11 +222,10 @@ static int64_t operand_panel_bytes(const shape *s, const tilefold_cpu_plan *p) {
 static bool lay_out(const shape *s, tilefold_cpu_plan *p, int64_t panels) {
     tilefold_cpu_arena *arena = &p->arena;
     int64_t tile_bytes = align((int64_t)p->mr * p->nr * (int64_t)sizeof(float)), bytes, partial = 0;
-    bool is_product = p->algorithm != &depthwise;
     arena->operand_panel_bytes = operand_panel_bytes(s, p);
-    if (!tilefold_multiply(arena->operand_panel_bytes, is_product ? panels : 1, &bytes)) return false;
+    if (!tilefold_multiply(arena->operand_panel_bytes, builds_tiles(p) ? panels : 1, &bytes)) return false;
     arena->partial = bytes;
-    if (p->cut && is_product &&
+    if (p->cut && builds_tiles(p) &&
         (!tilefold_multiply(tile_bytes, panels, &partial) ||
          !tilefold_multiply(partial, tilefold_ceil_div(p->tiling.block_columns, p->weight_width), &partial)))
         return false;
@@ -231,7 +236,7 @@ static bool lay_out(const shape *s, tilefold_cpu_plan *p, int64_t panels) {
     arena->zeros = arena->init + (p->positions_in_lanes ? tile_bytes : align(p->nr * (int64_t)sizeof(float)));
     int64_t zeros = 0;
     if (p->operand == TILEFOLD_OPERAND_ROWS)
-        zeros = is_product ? tilefold_min(p->block_k, s->geometry->in_channels) : p->nr;
+        zeros = p->algorithm != &depthwise ? tilefold_min(p->block_k, s->geometry->in_channels) : p->nr;
     arena->bytes = arena->zeros + align(zeros * (int64_t)sizeof(float));
     return arena->bytes <= s->budget;
 }
@@ -251,13 +256,13 @@ static int64_t panels_that_fit(const shape *s, tilefold_cpu_plan *p, int64_t mos
     return low;
 }
 
-/* As many panels as keep a tile in the second-level cache, and no fewer tiles than keep the threads busy. */
+/* As many panels as keep a tile and its outputs in the second-level cache, and no fewer tiles than keep the threads busy. */
 static int64_t useful_panels(const shape *s, const tilefold_cpu_plan *p) {
     int64_t all = tilefold_max(1, tilefold_ceil_div(s->positions, p->operand_width));
     int64_t partial = p->cut ? tilefold_ceil_div(p->tiling.block_columns, p->weight_width) * p->mr * p->nr * 4 : 0;
-    int64_t cached = tilefold_max(1, s->l2_bytes / 2 / tilefold_max(1, operand_panel_bytes(s, p) + partial / 2));
-    if (p->operand == TILEFOLD_OPERAND_LANES && p->algorithm == &direct) cached = 1;
-    if (p->algorithm == &depthwise) cached = 16;
+    int64_t output = p->operand_width * p->tiling.block_columns * (int64_t)sizeof(float);
+    int64_t cached = tilefold_max(1, s->l2_bytes / 2 / (operand_panel_bytes(s, p) + partial / 2 + output / 2));
+    if (!builds_tiles(p)) cached = 64;
     double others = (double)s->geometry->batch * (double)p->tiling.groups / s->share;
     int64_t wanted = s->threads > 1 ? (int64_t)fmin(ceil(4.0 * s->threads / fmax(others, 1e-9)), 1e6) : 1;
     int64_t shared = tilefold_max(1, all / tilefold_max(1, wanted));

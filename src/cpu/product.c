@@ -1,11 +1,19 @@
-/* One tile as a product of its positions and its columns.
+/* One tile as a product of its positions and its columns, in one of two loop nests.
  *
  * SPDX-License-Identifier: MIT
  *
- *     for each block of K:                       (more than one only where the whole of K does not pay or fit)
- *         build the operand panels of the tile   (unfold, or point at the input)
+ *     unfold, implicit: operand panels are built once and serve every weight panel
+ *
+ *         for each block of K:                       (more than one only where the whole of K does not pay or fit)
+ *             build the operand panels of the tile   (unfold, or point at the input)
+ *             for each weight panel:
+ *                 for each operand panel:            one call of a micro-kernel
+ *
+ *     direct: so few columns that building for a tile does not pay; one small operand panel is all the scratch
+ *
  *         for each weight panel:
- *             for each operand panel:            one call of a micro-kernel
+ *             for each run of positions of a row:
+ *                 for each block of K:               point at the input, one call of a micro-kernel
  *
  * A micro-kernel's sums start from the bias in the first block and from the partial sums in later ones, and end as partial
  * sums or, in the last block, as outputs: one chain of fused multiply-adds, wherever K is cut.
@@ -40,6 +48,22 @@ typedef struct weight_panel {
     int run_count;
 } weight_panel;
 
+static product begin_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {
+    const tilefold_geometry *geometry = work->geometry;
+    const tilefold_cpu_plan *plan = work->plan;
+    int64_t taps = tilefold_part_taps(tile);
+    product p = {.work = work, .plan = plan, .tile = tile, .arena = arena, .sum = taps * geometry->in_channels};
+    p.positions = tile->position_end - tile->position_begin;
+    p.panels = tilefold_ceil_div(p.positions, plan->operand_width);
+    p.start = tilefold_cursor_at(tile, tile->position_begin);
+    p.class_columns = tilefold_class_columns(&plan->tiling, tile->part);
+    p.class_offset = tilefold_cpu_class_offset(geometry, plan, tile);
+    if (taps)
+        for (int axis = 0; axis < TILEFOLD_AXES; axis++)
+            p.classes[axis] = tilefold_axis_get_class(&geometry->axis[axis], tile->part[axis].class_index);
+    return p;
+}
+
 static void skip_positions(tilefold_cursor *cursor, const tilefold_tile *tile, int64_t count) {
     while (count > 0) {
         int64_t run = tilefold_cursor_run(cursor, tile, count);
@@ -68,26 +92,32 @@ static void build_operands(const product *p) {
     }
 }
 
-static float bias_of(const product *p, int64_t column) {
+/* The bias of the panel's columns, zeros in its padding. */
+static void load_bias(const product *p, const weight_panel *panel, float *out) {
     const tilefold_geometry *geometry = p->work->geometry;
-    if (!p->work->bias) return 0.0f;
-    int64_t channel = p->tile->group * geometry->out_channels + column % geometry->out_channels;
-    float value;
-    p->plan->kernels->load_run[geometry->bias_type](
-        &value, p->work->bias + channel * (int64_t)tilefold_type_bytes(geometry->bias_type), 1, 1);
-    return value;
+    memset(out, 0, (size_t)panel->width * sizeof *out);
+    if (!p->work->bias) return;
+    int64_t bytes = (int64_t)tilefold_type_bytes(geometry->bias_type);
+    for (int64_t i = 0; i < panel->count;) {
+        int64_t channel = (panel->column + i) % geometry->out_channels;
+        int64_t run = tilefold_min(geometry->out_channels - channel, panel->count - i);
+        const char *bias = p->work->bias + (p->tile->group * geometry->out_channels + channel) * bytes;
+        p->plan->kernels->load_run[geometry->bias_type](out + i, bias, 1, run);
+        i += run;
+    }
 }
 
 /* The sums' beginnings: one row of nr for columns in lanes, an mr x nr tile for columns in rows. */
 static void fill_init(const product *p, const weight_panel *panel) {
     float *init = (float *)(p->arena + p->plan->arena.init);
-    for (int64_t i = 0; i < panel->width; i++) {
-        float value = i < panel->count ? bias_of(p, panel->column + i) : 0.0f;
-        if (!p->plan->positions_in_lanes)
-            init[i] = value;
-        else
-            for (int64_t j = 0; j < p->plan->nr; j++) init[i * p->plan->nr + j] = value;
+    if (!p->plan->positions_in_lanes) {
+        load_bias(p, panel, init);
+        return;
     }
+    float bias[TILEFOLD_MAX_ROWS];
+    load_bias(p, panel, bias);
+    for (int64_t i = 0; i < panel->width; i++)
+        for (int64_t j = 0; j < p->plan->nr; j++) init[i * p->plan->nr + j] = bias[i];
 }
 
 static const float *weight_values(const product *p, const weight_panel *panel) {
@@ -121,70 +151,108 @@ static void call_kernel(const product *p, const weight_panel *panel, int64_t cou
     }
 }
 
-static void multiply_weight_panel(const product *p, const weight_panel *panel) {
+/* One operand panel, of `count` positions from the cursor on, by one weight panel. Sums of blocks before the last are left
+ * in `partial`. */
+static void multiply_panels(const product *p, const weight_panel *panel, const tilefold_cursor *cursor, int64_t count,
+                            const void *operand, float *partial) {
     const tilefold_cpu_plan *plan = p->plan;
-    const tilefold_geometry *geometry = p->work->geometry;
-    int64_t tile_floats = (int64_t)plan->mr * plan->nr;
-    float *partial = (float *)(p->arena + plan->arena.partial) +
-                     (panel->column - p->tile->column_begin) / plan->weight_width * p->panels * tile_floats;
-    float *stage = (float *)(p->arena + plan->arena.stage);
-    tilefold_cursor cursor = p->start;
-    for (int64_t at = 0; at < p->panels; at++, partial += tile_floats) {
-        int64_t count = tilefold_min(plan->operand_width, p->positions - at * plan->operand_width);
-        tilefold_tile_io io = {.init = (const float *)(p->arena + plan->arena.init),
-                               .init_stride = plan->positions_in_lanes ? plan->nr : 0,
-                               .out = partial, .out_stride = plan->nr, .low = -INFINITY, .high = INFINITY};
-        if (!p->first) io.init = partial, io.init_stride = plan->nr;
-        float *direct = NULL;
-        if (p->last) {
-            int64_t nr = plan->positions_in_lanes ? lanes_for(plan, count) : panel->width;
-            direct = tilefold_cpu_direct_output(p->work, p->tile, cursor, count, panel->count, (int32_t)nr, panel->runs,
-                                                panel->run_count, &io.out_stride);
-            io.out = direct ? direct : stage;
-            io.low = geometry->clamp_low, io.high = geometry->clamp_high;
-        }
-        call_kernel(p, panel, count, p->arena + at * plan->arena.operand_panel_bytes, &io);
-        if (p->last && !direct)
-            tilefold_cpu_store_tile(p->work, p->tile, cursor, count, panel->runs, panel->run_count, stage, plan->nr);
-        if (p->last) skip_positions(&cursor, p->tile, count);
+    float *stage = (float *)(p->arena + plan->arena.stage), *direct = NULL;
+    tilefold_tile_io io = {.init = (const float *)(p->arena + plan->arena.init),
+                           .init_stride = plan->positions_in_lanes ? plan->nr : 0,
+                           .out = partial, .out_stride = plan->nr, .low = -INFINITY, .high = INFINITY};
+    if (!p->first) io.init = partial, io.init_stride = plan->nr;
+    if (p->last) {
+        int64_t nr = plan->positions_in_lanes ? lanes_for(plan, count) : panel->width;
+        direct = tilefold_cpu_direct_output(p->work, p->tile, *cursor, count, panel->count, (int32_t)nr, panel->runs,
+                                            panel->run_count, &io.out_stride);
+        io.out = direct ? direct : stage;
+        io.low = p->work->geometry->clamp_low, io.high = p->work->geometry->clamp_high;
     }
+    call_kernel(p, panel, count, operand, &io);
+    if (p->last && !direct)
+        tilefold_cpu_store_tile(p->work, p->tile, *cursor, count, panel->runs, panel->run_count, stage, plan->nr);
+}
+
+/* Finds the wanted columns of the panel at `column`; false where there are none: no fold of it exists in this head or
+ * tail. */
+static bool enter_weight_panel(const product *p, int64_t column, tilefold_column_run *runs, weight_panel *panel) {
+    *panel = (weight_panel){.column = column, .runs = runs};
+    panel->count = tilefold_min(p->plan->weight_width, p->class_columns - column);
+    panel->width = tilefold_cpu_panel_width(p->plan, p->class_columns, column);
+    panel->run_count = tilefold_cpu_column_runs(p->work->geometry, p->tile, column, column + panel->count, runs);
+    return panel->run_count > 0;
+}
+
+/* Block k of the sum. */
+static void enter_block(product *p, int64_t k) {
+    const tilefold_geometry *geometry = p->work->geometry;
+    int64_t taps = p->sum / geometry->in_channels;
+    p->k = k;
+    p->block = taps ? tilefold_block_at(k, p->plan->block_k, taps, geometry->in_channels) : (tilefold_block){0};
+    p->first = k == 0;
+    p->last = k + tilefold_block_size(&p->block) == p->sum;
 }
 
 static void multiply_block(const product *p) {
+    const tilefold_cpu_plan *plan = p->plan;
     tilefold_column_run runs[TILEFOLD_MAX_VECTORS * TILEFOLD_MAX_LANES];
-    for (int64_t column = p->tile->column_begin; column < p->tile->column_end; column += p->plan->weight_width) {
-        weight_panel panel = {.column = column, .runs = runs};
-        panel.count = tilefold_min(p->plan->weight_width, p->class_columns - column);
-        panel.width = tilefold_cpu_panel_width(p->plan, p->class_columns, column);
-        panel.run_count = tilefold_cpu_column_runs(p->work->geometry, p->tile, column, column + panel.count, runs);
-        if (panel.run_count == 0) continue; /* no fold of this panel exists in this head or tail */
+    float *partial = (float *)(p->arena + plan->arena.partial);
+    for (int64_t column = p->tile->column_begin; column < p->tile->column_end; column += plan->weight_width) {
+        weight_panel panel;
+        if (!enter_weight_panel(p, column, runs, &panel)) continue;
         panel.values = weight_values(p, &panel);
         if (p->first) fill_init(p, &panel);
-        multiply_weight_panel(p, &panel);
+        tilefold_cursor cursor = p->start;
+        for (int64_t at = 0; at < p->panels; at++, partial += (int64_t)plan->mr * plan->nr) {
+            int64_t count = tilefold_min(plan->operand_width, p->positions - at * plan->operand_width);
+            multiply_panels(p, &panel, &cursor, count, p->arena + at * plan->arena.operand_panel_bytes, partial);
+            if (p->last) skip_positions(&cursor, p->tile, count);
+        }
     }
 }
 
 void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {
-    const tilefold_geometry *geometry = work->geometry;
-    const tilefold_cpu_plan *plan = work->plan;
-    int64_t taps = tilefold_part_taps(tile);
-    product p = {.work = work, .plan = plan, .tile = tile, .arena = arena, .sum = taps * geometry->in_channels};
-    p.positions = tile->position_end - tile->position_begin;
-    p.panels = tilefold_ceil_div(p.positions, plan->operand_width);
-    p.start = tilefold_cursor_at(tile, tile->position_begin);
-    p.class_columns = tilefold_class_columns(&plan->tiling, tile->part);
-    p.class_offset = tilefold_cpu_class_offset(geometry, plan, tile);
-    if (taps)
-        for (int axis = 0; axis < TILEFOLD_AXES; axis++)
-            p.classes[axis] = tilefold_axis_get_class(&geometry->axis[axis], tile->part[axis].class_index);
-    if (plan->operand == TILEFOLD_OPERAND_ROWS)
-        memset(arena + plan->arena.zeros, 0, (size_t)tilefold_min(plan->block_k, geometry->in_channels) * sizeof(float));
+    product p = begin_product(work, tile, arena);
+    if (work->plan->operand == TILEFOLD_OPERAND_ROWS)
+        memset(arena + work->plan->arena.zeros, 0,
+               (size_t)tilefold_min(work->plan->block_k, work->geometry->in_channels) * sizeof(float));
     do {
-        p.block = taps ? tilefold_block_at(p.k, plan->block_k, taps, geometry->in_channels) : (tilefold_block){0};
-        p.first = p.k == 0;
-        p.last = p.k + tilefold_block_size(&p.block) == p.sum;
-        if (taps) build_operands(&p);
+        enter_block(&p, p.k);
+        if (p.sum) build_operands(&p);
         multiply_block(&p);
         p.k += tilefold_block_size(&p.block);
     } while (!p.last);
+}
+
+/* Positions for one call: within a row, so that the input can be read in place, unless rows are shorter than a vector. */
+static int64_t direct_run(const product *p, const tilefold_cursor *cursor, int64_t left) {
+    int64_t most = tilefold_min(left, p->plan->operand_width);
+    return p->tile->part[2].count < p->plan->kernels->lanes ? most : tilefold_cursor_run(cursor, p->tile, most);
+}
+
+void tilefold_cpu_run_direct(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {
+    product p = begin_product(work, tile, arena);
+    tilefold_column_run runs[TILEFOLD_MAX_ROWS];
+    float *stage = (float *)(arena + work->plan->arena.stage);
+    for (int64_t column = tile->column_begin; column < tile->column_end; column += work->plan->weight_width) {
+        weight_panel panel;
+        if (!enter_weight_panel(&p, column, runs, &panel)) continue;
+        fill_init(&p, &panel);
+        tilefold_cursor cursor = p.start;
+        for (int64_t left = p.positions; left > 0;) {
+            int64_t count = direct_run(&p, &cursor, left);
+            enter_block(&p, 0);
+            for (;;) {
+                bool packed_before = panel.values && p.first && p.last && !work->plan->prepacked;
+                if (!packed_before) panel.values = weight_values(&p, &panel);
+                if (p.sum)
+                    tilefold_cpu_build_operand(work, tile, cursor, count, lanes_for(work->plan, count), &p.block, NULL, arena);
+                multiply_panels(&p, &panel, &cursor, count, arena, stage);
+                if (p.last) break;
+                enter_block(&p, p.k + tilefold_block_size(&p.block));
+            }
+            skip_positions(&cursor, tile, count);
+            left -= count;
+        }
+    }
 }

@@ -24,6 +24,8 @@
  *     void store_<type>(void *p, vector x)      LANES elements, converted
  *     void store_part_<type>(p, x, int count)   the first count < LANES of them
  *     void transpose(vector block[LANES])       in place
+ *     float f16_to_float(uint16_t)              one element
+ *     uint16_t float_to_f16(float)              one element
  *
  * Defines the table tilefold_cpu_kernels_<isa>.
  */
@@ -60,51 +62,62 @@ ALWAYS_INLINE void load_lanes(int nv, vector lanes[TILEFOLD_MAX_VECTORS], const 
     for (int v = 0; v < nv; v++) lanes[v] = load_f32(b + v * LANES);
 }
 
-ALWAYS_INLINE void add_row(int nv, vector acc[TILEFOLD_MAX_VECTORS], vector row, vector lanes[TILEFOLD_MAX_VECTORS]) {
-    UNROLL
-    for (int v = 0; v < nv; v++) acc[v] = multiply_add(row, lanes[v], acc[v]);
+/* Row i of a step: packed floats lie side by side; pointers to rows are each read at index. Pointers beyond the registers
+ * for them are loaded anew at each step (hence volatile): left alone, compilers keep them in vector registers. */
+ALWAYS_INLINE vector broadcast_row(bool by_pointer, const void *rows, ptrdiff_t index, int i) {
+    if (!by_pointer) return broadcast((const float *)rows + i);
+    const float *const *pointers = rows;
+    const float *row = i < POINTER_REGISTERS ? pointers[i] : *(const float *const volatile *)&pointers[i];
+    return broadcast(row + index);
+}
+
+/* One step of the sums. Whichever side has fewer vectors is held in registers while the other streams past. */
+ALWAYS_INLINE void add_step(int nv, int mr, sums acc, bool by_pointer, const void *rows, ptrdiff_t index,
+                            const float *b) {
+    if (mr < nv) {
+        vector row[TILEFOLD_MAX_ROWS];
+        UNROLL
+        for (int i = 0; i < mr; i++) row[i] = broadcast_row(by_pointer, rows, index, i);
+        UNROLL
+        for (int v = 0; v < nv; v++) {
+            vector lanes = load_f32(b + v * LANES);
+            UNROLL
+            for (int i = 0; i < mr; i++) acc[i][v] = multiply_add(row[i], lanes, acc[i][v]);
+        }
+    } else {
+        vector lanes[TILEFOLD_MAX_VECTORS];
+        load_lanes(nv, lanes, b);
+        UNROLL
+        for (int i = 0; i < mr; i++) {
+            vector row = broadcast_row(by_pointer, rows, index, i);
+            UNROLL
+            for (int v = 0; v < nv; v++) acc[i][v] = multiply_add(row, lanes[v], acc[i][v]);
+        }
+    }
 }
 
 ALWAYS_INLINE void product(int nv, int mr, int64_t k, const float *a, const float *b, const tilefold_tile_io *io) {
     sums acc;
-    vector lanes[TILEFOLD_MAX_VECTORS];
     load_sums(nv, mr, acc, io);
-    for (int64_t p = 0; p < k; p++) {
-        load_lanes(nv, lanes, b + p * nv * LANES);
-        UNROLL
-        for (int i = 0; i < mr; i++) add_row(nv, acc[i], broadcast(a + p * mr + i), lanes);
-    }
+    for (int64_t p = 0; p < k; p++) add_step(nv, mr, acc, false, a + p * mr, 0, b + p * nv * LANES);
     store_sums(nv, mr, acc, io);
 }
 
 ALWAYS_INLINE void product_lanes(int nv, int mr, int64_t k, const float *a, const float *const *b,
                                  const tilefold_tile_io *io) {
     sums acc;
-    vector lanes[TILEFOLD_MAX_VECTORS];
     load_sums(nv, mr, acc, io);
-    for (int64_t p = 0; p < k; p++) {
-        load_lanes(nv, lanes, b[p]);
-        UNROLL
-        for (int i = 0; i < mr; i++) add_row(nv, acc[i], broadcast(a + p * mr + i), lanes);
-    }
+    for (int64_t p = 0; p < k; p++) add_step(nv, mr, acc, false, a + p * mr, 0, b[p]);
     store_sums(nv, mr, acc, io);
 }
 
-/* Pointers beyond the registers for them are read anew at each step (hence volatile), which costs a scalar load: left
- * alone, compilers keep them in vector registers. */
 ALWAYS_INLINE void product_rows(int nv, int mr, int64_t taps, int64_t channels, const float *const *rows,
                                 ptrdiff_t offset, const float *b, const tilefold_tile_io *io) {
     sums acc;
-    vector lanes[TILEFOLD_MAX_VECTORS];
     load_sums(nv, mr, acc, io);
     for (int64_t t = 0; t < taps; t++) {
         for (int64_t c = 0; c < channels; c++) {
-            load_lanes(nv, lanes, b);
-            UNROLL
-            for (int i = 0; i < mr; i++) {
-                const float *row = i < POINTER_REGISTERS ? rows[i] : *(const float *const volatile *)&rows[i];
-                add_row(nv, acc[i], broadcast(row + offset + c), lanes);
-            }
+            add_step(nv, mr, acc, true, rows, offset + c, b);
             b += nv * LANES;
         }
         rows += mr;
@@ -152,7 +165,7 @@ ALWAYS_INLINE vector load_even(tilefold_type type, const void *p) {
 }
 
 ALWAYS_INLINE float load_one(tilefold_type type, const void *p) {
-    if (type == TILEFOLD_F16) return tilefold_f16_to_float(*(const uint16_t *)p);
+    if (type == TILEFOLD_F16) return f16_to_float(*(const uint16_t *)p);
     return type == TILEFOLD_BF16 ? tilefold_bf16_to_float(*(const uint16_t *)p) : *(const float *)p;
 }
 
@@ -169,7 +182,7 @@ ALWAYS_INLINE void store_part(tilefold_type type, void *p, vector x, int count) 
 }
 
 ALWAYS_INLINE void store_one(tilefold_type type, void *p, float x) {
-    if (type == TILEFOLD_F16) *(uint16_t *)p = tilefold_float_to_f16(x);
+    if (type == TILEFOLD_F16) *(uint16_t *)p = float_to_f16(x);
     if (type == TILEFOLD_BF16) *(uint16_t *)p = tilefold_float_to_bf16(x);
     if (type == TILEFOLD_F32) *(float *)p = x;
 }
