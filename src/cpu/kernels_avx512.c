@@ -31,6 +31,16 @@ static inline vector multiply_add(vector a, vector b, vector c) {
     return _mm512_fmadd_ps(a, b, c);
 }
 
+typedef vector factor;
+
+static inline factor load_factor(const float *p) {
+    return broadcast(p);
+}
+
+static inline vector multiply_add_factor(factor a, vector b, vector c) {
+    return multiply_add(a, b, c);
+}
+
 /* max and min give their second operand where the first is not the larger or smaller, or either is a NaN. */
 static inline vector clamp(vector x, vector low, vector high) {
     return _mm512_min_ps(high, _mm512_max_ps(low, x));

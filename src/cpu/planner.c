@@ -269,9 +269,13 @@ static int64_t useful_panels(const shape *s, const tilefold_cpu_plan *p) {
     return tilefold_min(tilefold_min(all, cached), shared);
 }
 
+static bool is_cut(const shape *s, const tilefold_cpu_plan *p) {
+    return s->most_taps * s->geometry->in_channels > p->block_k;
+}
+
 /* Chooses the tile for the block and the columns in *p, and keeps it in *best if it is the cheapest. */
 static bool consider(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
-    p->cut = s->most_taps * s->geometry->in_channels > p->block_k;
+    p->cut = is_cut(s, p);
     int64_t panels = panels_that_fit(s, p, useful_panels(s, p));
     if (panels == 0) return false;
     lay_out(s, p, panels);
@@ -307,12 +311,20 @@ static bool consider_columns(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_
     }
 }
 
+/* Blocks of K that are tried, downwards. */
+static const int64_t block_limits[] = {INT64_MAX, 1536, 768, 512, 384, 256, 128, 64, 32, 16, 8, 4, 2, 1};
+enum { BLOCKS = sizeof block_limits / sizeof block_limits[0] };
+
+static int64_t block_candidate(const shape *s, int i) {
+    int64_t taps = tilefold_max(1, s->most_taps), channels = s->geometry->in_channels;
+    return round_block(tilefold_min(block_limits[i], taps * channels), taps, channels);
+}
+
 static void consider_blocks(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
-    static const int64_t limits[] = {INT64_MAX, 1536, 768, 512, 384, 256, 128, 64, 32, 16, 8, 4, 2, 1};
-    int64_t taps = tilefold_max(1, s->most_taps), channels = s->geometry->in_channels, last = -1;
+    int64_t last = -1;
     int fitting = 0;
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0] && fitting < 5; i++) {
-        p->block_k = round_block(tilefold_min(limits[i], taps * channels), taps, channels);
+    for (int i = 0; i < BLOCKS && fitting < 5; i++) {
+        p->block_k = block_candidate(s, i);
         if (p->block_k == last) continue;
         last = p->block_k;
         fitting += consider_columns(s, p, best);
@@ -398,19 +410,23 @@ static void decide_threads(const tilefold_plan *plan, int64_t limit, bool prepac
     if (!d->plan.algorithm || (serial.plan.algorithm && serial.plan.cost < d->plan.cost)) *d = serial;
 }
 
-/* The least budget of one thread: one panel, one column panel, and the smallest block, of any variant. */
-static int64_t least_of_variant(shape *s, const variant *v, int32_t vectors) {
+/* The least budget of one thread with which the variant can be planned: one panel of each side, by the best block. */
+static int64_t least_of_variant(const shape *s, const variant *v, int32_t vectors) {
     tilefold_cpu_plan p = new_candidate(s, v);
     if (!choose_kernel(s, v, vectors, &p)) return INT64_MAX;
-    p.block_k = 1;
-    p.cut = s->most_taps * s->geometry->in_channels > 1;
     p.tiling.block_columns = p.weight_width;
-    return lay_out(s, &p, 1) ? p.arena.bytes : INT64_MAX;
+    int64_t least = INT64_MAX;
+    for (int i = 0; i < BLOCKS; i++) {
+        p.block_k = block_candidate(s, i);
+        p.cut = is_cut(s, &p);
+        if (lay_out(s, &p, 1)) least = tilefold_min(least, p.arena.bytes);
+    }
+    return least;
 }
 
-static int64_t least_budget(const tilefold_plan *plan, bool prepack) {
+static int64_t least_of_cut(const tilefold_plan *plan, const tilefold_geometry *geometry, bool prepack) {
     const tilefold_cpu_context *cpu = plan->context->state;
-    shape s = {.geometry = &plan->geometry, .kernels = cpu->kernels, .budget = INT64_MAX, .threads = 1, .prepack = prepack};
+    shape s = {.geometry = geometry, .kernels = cpu->kernels, .budget = INT64_MAX, .threads = 1, .prepack = prepack};
     find_dominant(&s);
     int64_t least = INT64_MAX;
     for (int i = 0; i < VARIANTS; i++) {
@@ -419,6 +435,14 @@ static int64_t least_budget(const tilefold_plan *plan, bool prepack) {
             least = tilefold_min(least, least_of_variant(&s, &variants[i], vectors));
     }
     return least;
+}
+
+static int64_t least_budget(const tilefold_plan *plan, bool prepack) {
+    int64_t least = least_of_cut(plan, &plan->geometry, prepack);
+    if (!tilefold_geometry_can_fold(&plan->geometry)) return least;
+    tilefold_geometry folded = plan->geometry;
+    tilefold_geometry_fold(&folded);
+    return tilefold_min(least, least_of_cut(plan, &folded, prepack));
 }
 
 static int64_t packed_bytes(const decision *d) {

@@ -17,6 +17,9 @@
  *     vector                                    the type
  *     vector broadcast(const float *p)          *p in every lane
  *     vector multiply_add(a, b, c)              a * b + c, rounded once
+ *     factor                                    the type of a float that multiplies a vector: the vector of it, or less
+ *     factor load_factor(const float *p)        *p
+ *     vector multiply_add_factor(a, b, c)       a * b + c, a being a factor
  *     vector clamp(x, low, high)                y = x < low ? low : x;  y > high ? high : y  in each lane
  *     vector load_<type>(const void *p)         LANES elements, converted
  *     vector load_part_<type>(p, int count)     the first count < LANES of them; any value in the other lanes
@@ -64,34 +67,34 @@ ALWAYS_INLINE void load_lanes(int nv, vector lanes[TILEFOLD_MAX_VECTORS], const 
 
 /* Row i of a step: packed floats lie side by side; pointers to rows are each read at index. Pointers beyond the registers
  * for them are loaded anew at each step (hence volatile): left alone, compilers keep them in vector registers. */
-ALWAYS_INLINE vector broadcast_row(bool by_pointer, const void *rows, ptrdiff_t index, int i) {
-    if (!by_pointer) return broadcast((const float *)rows + i);
+ALWAYS_INLINE factor load_row(bool by_pointer, const void *rows, ptrdiff_t index, int i) {
+    if (!by_pointer) return load_factor((const float *)rows + i);
     const float *const *pointers = rows;
     const float *row = i < POINTER_REGISTERS ? pointers[i] : *(const float *const volatile *)&pointers[i];
-    return broadcast(row + index);
+    return load_factor(row + index);
 }
 
 /* One step of the sums. Whichever side has fewer vectors is held in registers while the other streams past. */
 ALWAYS_INLINE void add_step(int nv, int mr, sums acc, bool by_pointer, const void *rows, ptrdiff_t index,
                             const float *b) {
     if (mr < nv) {
-        vector row[TILEFOLD_MAX_ROWS];
+        factor row[TILEFOLD_MAX_ROWS];
         UNROLL
-        for (int i = 0; i < mr; i++) row[i] = broadcast_row(by_pointer, rows, index, i);
+        for (int i = 0; i < mr; i++) row[i] = load_row(by_pointer, rows, index, i);
         UNROLL
         for (int v = 0; v < nv; v++) {
             vector lanes = load_f32(b + v * LANES);
             UNROLL
-            for (int i = 0; i < mr; i++) acc[i][v] = multiply_add(row[i], lanes, acc[i][v]);
+            for (int i = 0; i < mr; i++) acc[i][v] = multiply_add_factor(row[i], lanes, acc[i][v]);
         }
     } else {
         vector lanes[TILEFOLD_MAX_VECTORS];
         load_lanes(nv, lanes, b);
         UNROLL
         for (int i = 0; i < mr; i++) {
-            vector row = broadcast_row(by_pointer, rows, index, i);
+            factor row = load_row(by_pointer, rows, index, i);
             UNROLL
-            for (int v = 0; v < nv; v++) acc[i][v] = multiply_add(row, lanes[v], acc[i][v]);
+            for (int v = 0; v < nv; v++) acc[i][v] = multiply_add_factor(row, lanes[v], acc[i][v]);
         }
     }
 }
@@ -259,12 +262,8 @@ ALWAYS_INLINE void transpose_block(tilefold_type type, float *out, int64_t width
     transpose(block);
     UNROLL
     for (int j = 0; j < LANES; j++) {
-        if (j >= columns) break;
-        if (count == LANES) {
-            store_f32(out + (p + j) * width, block[j]);
-        } else {
-            store_part_f32(out + (p + j) * width, block[j], count);
-        }
+        if (j < columns && count == LANES) store_f32(out + (p + j) * width, block[j]);
+        if (j < columns && count != LANES) store_part_f32(out + (p + j) * width, block[j], count);
     }
 }
 
