@@ -233,13 +233,16 @@ typedef struct tilefold_parallel_for {
     int32_t threads;
 } tilefold_parallel_for;
 
+#define TILEFOLD_MAX_THREADS 1024
+
 typedef struct tilefold_context tilefold_context;
 
 typedef struct tilefold_context_options {
     size_t struct_size;
     tilefold_device_kind device;
     int32_t device_index;               /* which of several devices of a kind; 0 for the CPU */
-    int32_t threads;                    /* CPU: how many; 0 for one per core. Ignored with parallel_for.run */
+    int32_t threads;                    /* CPU: how many, at most TILEFOLD_MAX_THREADS; 0 for one per core. Ignored with
+                                           parallel_for.run */
     tilefold_isa isa;                   /* CPU */
     tilefold_allocator allocator;       /* allocate == NULL: the C library's */
     tilefold_parallel_for parallel_for; /* run == NULL: the library's own pool (serial if built without pthreadpool) */

@@ -72,16 +72,19 @@ static tilefold_status check_options(const tilefold_context_options *options, ti
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
                              "options.struct_size is %zu, not %zu: call tilefold_context_options_init()",
                              options->struct_size, sizeof *options);
-    if (options->threads < 0 || options->device_index < 0)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "threads %d and device index %d must not be negative",
-                             (int)options->threads, (int)options->device_index);
+    if (options->threads < 0 || options->threads > TILEFOLD_MAX_THREADS)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "threads %d is not 0 to %d", (int)options->threads,
+                             TILEFOLD_MAX_THREADS);
+    if (options->device_index < 0)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "device index %d is negative", (int)options->device_index);
     if (!tilefold_isa_name(options->isa))
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "instruction set %d is unknown", (int)options->isa);
     if (options->allocator.allocate && !options->allocator.release)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "the allocator has no release");
-    if (options->parallel_for.run && options->parallel_for.threads < 1)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "parallel_for.threads is %d, below 1",
-                             (int)options->parallel_for.threads);
+    if (options->parallel_for.run &&
+        (options->parallel_for.threads < 1 || options->parallel_for.threads > TILEFOLD_MAX_THREADS))
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "parallel_for.threads is %d, not 1 to %d",
+                             (int)options->parallel_for.threads, TILEFOLD_MAX_THREADS);
     return TILEFOLD_OK;
 }
 

@@ -16,8 +16,8 @@ typedef float32x4_t vector;
 /* mr * nv sums and nv vectors of b; the rest of the 32 are for floats of a, so that their loads run ahead. */
 #define TILES(TILE) ROWS_14(TILE, 1) ROWS_12(TILE, 2) ROWS_8(TILE, 3) ROWS_6(TILE, 4)
 #define MAX_ROWS {14, 12, 8, 6}
-#define PIXEL_TILES(TILE) ROWS_8(TILE, 1) ROWS_8(TILE, 2) ROWS_8(TILE, 3) ROWS_6(TILE, 4)
-#define MAX_PIXELS {8, 8, 8, 6}
+#define PIXEL_TILES(TILE) ROWS_8(TILE, 1) ROWS_8(TILE, 2) ROWS_6(TILE, 3) ROWS_4(TILE, 4)
+#define MAX_PIXELS {8, 8, 6, 4}
 #define LANES 4
 #define POINTER_REGISTERS 14
 #define CHAINS 24

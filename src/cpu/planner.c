@@ -359,11 +359,10 @@ static bool suits(const variant *v, const shape *s, tilefold_algorithm algorithm
 }
 
 /* Keeps in *best the cheapest way to run the geometry within the budget, if one is cheaper. */
-static void choose(shape *s, tilefold_algorithm algorithm, tilefold_cpu_plan *best, bool *applicable) {
+static void choose(shape *s, tilefold_algorithm algorithm, tilefold_cpu_plan *best) {
     find_dominant(s);
     for (int i = 0; i < VARIANTS; i++) {
         if (!suits(&variants[i], s, algorithm)) continue;
-        *applicable = true;
         for (int32_t vectors = 1; vectors <= TILEFOLD_MAX_VECTORS; vectors++) {
             tilefold_cpu_plan p = new_candidate(s, &variants[i]);
             if (choose_kernel(s, &variants[i], vectors, &p)) consider_blocks(s, &p, best);
@@ -377,7 +376,6 @@ static void choose(shape *s, tilefold_algorithm algorithm, tilefold_cpu_plan *be
 typedef struct decision {
     tilefold_cpu_plan plan;
     tilefold_geometry geometry;
-    bool applicable;
 } decision;
 
 static void decide(const tilefold_plan *plan, int64_t limit, int32_t threads, bool prepack, decision *d) {
@@ -392,22 +390,9 @@ static void decide(const tilefold_plan *plan, int64_t limit, int32_t threads, bo
                    .prepack = prepack};
         double cost = d->plan.cost;
         bool had = d->plan.algorithm != NULL;
-        choose(&s, plan->options.algorithm, &d->plan, &d->applicable);
+        choose(&s, plan->options.algorithm, &d->plan);
         if (d->plan.algorithm && (!had || d->plan.cost < cost)) d->geometry = cuts[way];
     }
-}
-
-/* With all threads, or with fewer where the limit is too small for all or the work too small to share. */
-static void decide_threads(const tilefold_plan *plan, int64_t limit, bool prepack, decision *d) {
-    const tilefold_cpu_context *cpu = plan->context->state;
-    *d = (decision){.geometry = plan->geometry};
-    for (int32_t threads = cpu->threads; threads > 1; threads--) {
-        decide(plan, limit, threads, prepack, d);
-        if (d->plan.algorithm) break;
-    }
-    decision serial;
-    decide(plan, limit, 1, prepack, &serial);
-    if (!d->plan.algorithm || (serial.plan.algorithm && serial.plan.cost < d->plan.cost)) *d = serial;
 }
 
 /* The least budget of one thread with which the variant can be planned: one panel of each side, by the best block. */
@@ -445,11 +430,25 @@ static int64_t least_budget(const tilefold_plan *plan, bool prepack) {
     return tilefold_min(least, least_of_cut(plan, &folded, prepack));
 }
 
+/* With as many threads as the limit feeds, or with fewer where they would have more scratch each, or the work is too small
+ * to share. `least` is the least budget of one thread. */
+static void decide_threads(const tilefold_plan *plan, int64_t limit, int64_t least, bool prepack, decision *best) {
+    const tilefold_cpu_context *cpu = plan->context->state;
+    *best = (decision){.geometry = plan->geometry};
+    for (int64_t threads = tilefold_min(cpu->threads, limit / least); threads >= 1; threads /= 2) {
+        decision d;
+        decide(plan, limit, (int32_t)threads, prepack, &d);
+        if (d.plan.algorithm && (!best->plan.algorithm || d.plan.cost < best->plan.cost)) *best = d;
+    }
+}
+
 static int64_t packed_bytes(const decision *d) {
     return d->plan.prepacked ? tilefold_cpu_packed_floats(&d->geometry, &d->plan) * (int64_t)sizeof(float) : 0;
 }
 
 static int64_t scratch_bytes(const decision *d) { return d->plan.arena.bytes * d->plan.threads; }
+
+#define UNLIMITED (INT64_MAX / 2)
 
 tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message *message) {
     if (plan->options.storage != TILEFOLD_STORAGE_BUFFER)
@@ -457,22 +456,24 @@ tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message 
     int64_t buffer = plan->options.max_buffer_bytes ? plan->options.max_buffer_bytes : INT64_MAX;
     int64_t limit = tilefold_min(plan->scratch_limit_bytes, buffer);
     bool prepack = plan->options.prepack_weights;
-    decision chosen, ideal;
-    decide_threads(plan, INT64_MAX / 2, prepack, &ideal);
-    if (prepack && ideal.applicable && packed_bytes(&ideal) > buffer) { /* a buffer too: then pack tile by tile */
-        prepack = false;
-        decide_threads(plan, INT64_MAX / 2, prepack, &ideal);
-    }
-    chosen = ideal;
-    if (scratch_bytes(&ideal) > limit) decide_threads(plan, limit, prepack, &chosen);
-    if (!ideal.applicable)
+    int64_t least = least_budget(plan, prepack);
+    if (least == INT64_MAX)
         return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "algorithm '%s' does not suit this problem on the CPU",
                              tilefold_algorithm_name(plan->options.algorithm));
-    int64_t least = least_budget(plan, prepack) + plan->own_bytes;
+    decision chosen, ideal;
+    decide_threads(plan, UNLIMITED, least, prepack, &ideal);
+    if (prepack && packed_bytes(&ideal) > buffer) { /* packed weights are a buffer too: then pack tile by tile */
+        prepack = false;
+        least = least_budget(plan, prepack);
+        decide_threads(plan, UNLIMITED, least, prepack, &ideal);
+    }
+    chosen = ideal;
+    if (scratch_bytes(&ideal) > limit) decide_threads(plan, limit, least, prepack, &chosen);
     if (!chosen.plan.algorithm)
         return tilefold_fail(message, TILEFOLD_LIMIT_TOO_SMALL,
                              "the scratch limit of %lld bytes is below the %lld bytes that this problem needs",
-                             (long long)tilefold_min(plan->options.scratch_limit_bytes, buffer), (long long)least);
+                             (long long)tilefold_min(plan->options.scratch_limit_bytes, buffer),
+                             (long long)(least + plan->own_bytes));
 
     tilefold_cpu_plan *cpu = plan->state;
     *cpu = chosen.plan;
@@ -482,7 +483,7 @@ tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message 
     info->isa = cpu->kernels->isa;
     info->threads = cpu->threads;
     info->scratch_bytes = scratch_bytes(&chosen);
-    info->min_scratch_bytes = least;
+    info->min_scratch_bytes = least + plan->own_bytes;
     info->ideal_scratch_bytes = scratch_bytes(&ideal);
     info->tiles = tilefold_tiles_total(&plan->geometry, &cpu->tiling);
     info->packed_weight_bytes = packed_bytes(&chosen);

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The kernels of one instruction set, each family written once over a handful of vector functions.
  *
- * Included once, at the end of the instruction set's file, which before that defines these macros (undefined here at the
- * end):
+ * Included once, at the end of the instruction set's file, which before that defines the parameters of table_template.h
+ * (save the families, which are here) and these, undefined here at the end:
  *
- *     ISA                       its tilefold_isa
- *     NAME(name)                name with the instruction set appended
- *     LANES                     floats in a vector
- *     POINTER_REGISTERS         general registers that can hold pointers to rows in a loop
- *     CHAINS                    independent multiply-adds that saturate the machine: latency times how many a cycle
- *     TILES(TILE), MAX_ROWS     the products' tiles, as in tile_lists.h, and the largest mr for each nv
- *     PIXEL_TILES(TILE), MAX_PIXELS   the depthwise tiles likewise, mr being pixels
+ *     POINTER_REGISTERS   how many general registers can hold pointers to rows in a loop
+ *     CHAINS              independent multiply-adds that saturate the machine: latency times how many start in a cycle
  *
  * and these inline functions, for each <type> of f32, f16 and bf16:
  *
@@ -29,8 +24,6 @@
  *     void transpose(vector block[LANES])       in place
  *     float f16_to_float(uint16_t)              one element
  *     uint16_t float_to_f16(float)              one element
- *
- * Defines the table tilefold_cpu_kernels_<isa>.
  */
 
 /* ---------------------------------------------------------------------------------------------------- products ---- */
@@ -128,24 +121,6 @@ ALWAYS_INLINE void product_rows(int nv, int mr, int64_t taps, int64_t channels, 
     store_sums(nv, mr, acc, io);
 }
 
-#define ARGUMENTS int64_t k, const float *a, const float *b, const tilefold_tile_io *io
-#define TILE(nv, mr) static void NAME(product_##mr##x##nv)(ARGUMENTS) { product(nv, mr, k, a, b, io); }
-TILES(TILE)
-#undef TILE
-#undef ARGUMENTS
-
-#define ARGUMENTS int64_t k, const float *a, const float *const *b, const tilefold_tile_io *io
-#define TILE(nv, mr) static void NAME(product_lanes_##mr##x##nv)(ARGUMENTS) { product_lanes(nv, mr, k, a, b, io); }
-TILES(TILE)
-#undef TILE
-#undef ARGUMENTS
-
-#define ARGUMENTS int64_t n, int64_t c, const float *const *r, ptrdiff_t o, const float *b, const tilefold_tile_io *io
-#define TILE(nv, mr) static void NAME(product_rows_##mr##x##nv)(ARGUMENTS) { product_rows(nv, mr, n, c, r, o, b, io); }
-TILES(TILE)
-#undef TILE
-#undef ARGUMENTS
-
 /* --------------------------------------------------------------------------------------------- elements by type ---- */
 
 ALWAYS_INLINE const void *element(tilefold_type type, const void *base, ptrdiff_t index) {
@@ -212,20 +187,6 @@ ALWAYS_INLINE void depthwise(tilefold_type type, int nv, int pixels, int64_t tap
     store_sums(nv, pixels, acc, io);
 }
 
-#define ARGUMENTS int64_t n, const void *const *r, ptrdiff_t o, const float *w, ptrdiff_t s, const tilefold_tile_io *io
-#define DEPTHWISE(type, nv, px) { depthwise(type, nv, px, n, r, o, w, s, io); }
-#define TILE(nv, px) static void NAME(depthwise_f32_##px##x##nv)(ARGUMENTS) DEPTHWISE(TILEFOLD_F32, nv, px)
-PIXEL_TILES(TILE)
-#undef TILE
-#define TILE(nv, px) static void NAME(depthwise_f16_##px##x##nv)(ARGUMENTS) DEPTHWISE(TILEFOLD_F16, nv, px)
-PIXEL_TILES(TILE)
-#undef TILE
-#define TILE(nv, px) static void NAME(depthwise_bf16_##px##x##nv)(ARGUMENTS) DEPTHWISE(TILEFOLD_BF16, nv, px)
-PIXEL_TILES(TILE)
-#undef TILE
-#undef DEPTHWISE
-#undef ARGUMENTS
-
 /* -------------------------------------------------------------------------------------------------------- runs ---- */
 
 ALWAYS_INLINE void load_run(tilefold_type type, float *out, const void *in, ptrdiff_t stride, int64_t n) {
@@ -287,27 +248,7 @@ ALWAYS_INLINE void transpose_rows(tilefold_type type, float *out, int64_t width,
     }
 }
 
-#define ARGUMENTS float *out, const void *in, ptrdiff_t stride, int64_t n
-static void NAME(load_run_f32)(ARGUMENTS) { load_run(TILEFOLD_F32, out, in, stride, n); }
-static void NAME(load_run_f16)(ARGUMENTS) { load_run(TILEFOLD_F16, out, in, stride, n); }
-static void NAME(load_run_bf16)(ARGUMENTS) { load_run(TILEFOLD_BF16, out, in, stride, n); }
-#undef ARGUMENTS
-
-#define ARGUMENTS void *out, ptrdiff_t stride, const float *in, int64_t n
-static void NAME(store_run_f32)(ARGUMENTS) { store_run(TILEFOLD_F32, out, stride, in, n); }
-static void NAME(store_run_f16)(ARGUMENTS) { store_run(TILEFOLD_F16, out, stride, in, n); }
-static void NAME(store_run_bf16)(ARGUMENTS) { store_run(TILEFOLD_BF16, out, stride, in, n); }
-#undef ARGUMENTS
-
-#define ARGUMENTS float *out, int64_t width, const void *const *rows, int64_t count, ptrdiff_t stride, int64_t k
-static void NAME(transpose_rows_f32)(ARGUMENTS) { transpose_rows(TILEFOLD_F32, out, width, rows, count, stride, k); }
-static void NAME(transpose_rows_f16)(ARGUMENTS) { transpose_rows(TILEFOLD_F16, out, width, rows, count, stride, k); }
-static void NAME(transpose_rows_bf16)(ARGUMENTS) { transpose_rows(TILEFOLD_BF16, out, width, rows, count, stride, k); }
-#undef ARGUMENTS
-
-/* ------------------------------------------------------------------------------------------- the peak, the table ---- */
-
-static int64_t NAME(fma_rounds)(int64_t rounds, float *sink) {
+ALWAYS_INLINE int64_t fma_rounds(int64_t rounds, float *sink) {
     const float factors[2] = {1.25f, 0.75f};
     vector x = broadcast(&factors[0]), y = broadcast(&factors[1]);
     vector acc[CHAINS];
@@ -330,41 +271,7 @@ static int64_t NAME(fma_rounds)(int64_t rounds, float *sink) {
     return rounds * CHAINS * LANES;
 }
 
-const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
-    .isa = ISA,
-    .lanes = LANES,
-    .max_rows = MAX_ROWS,
-    .max_pixels = MAX_PIXELS,
-#define TILE(nv, mr) .product[nv - 1][mr - 1] = NAME(product_##mr##x##nv),
-    TILES(TILE)
-#undef TILE
-#define TILE(nv, mr) .product_lanes[nv - 1][mr - 1] = NAME(product_lanes_##mr##x##nv),
-    TILES(TILE)
-#undef TILE
-#define TILE(nv, mr) .product_rows[nv - 1][mr - 1] = NAME(product_rows_##mr##x##nv),
-    TILES(TILE)
-#undef TILE
-#define TILE(nv, px) .depthwise[TILEFOLD_F32][nv - 1][px - 1] = NAME(depthwise_f32_##px##x##nv),
-    PIXEL_TILES(TILE)
-#undef TILE
-#define TILE(nv, px) .depthwise[TILEFOLD_F16][nv - 1][px - 1] = NAME(depthwise_f16_##px##x##nv),
-    PIXEL_TILES(TILE)
-#undef TILE
-#define TILE(nv, px) .depthwise[TILEFOLD_BF16][nv - 1][px - 1] = NAME(depthwise_bf16_##px##x##nv),
-    PIXEL_TILES(TILE)
-#undef TILE
-    .load_run = {NULL, NAME(load_run_f32), NAME(load_run_f16), NAME(load_run_bf16)},
-    .transpose_rows = {NULL, NAME(transpose_rows_f32), NAME(transpose_rows_f16), NAME(transpose_rows_bf16)},
-    .store_run = {NULL, NAME(store_run_f32), NAME(store_run_f16), NAME(store_run_bf16)},
-    .fma_rounds = NAME(fma_rounds),
-};
-
-#undef ISA
-#undef NAME
-#undef LANES
 #undef POINTER_REGISTERS
 #undef CHAINS
-#undef TILES
-#undef MAX_ROWS
-#undef PIXEL_TILES
-#undef MAX_PIXELS
+
+#include "table_template.h"
