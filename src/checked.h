@@ -41,10 +41,10 @@ static inline int64_t tilefold_saturating_multiply(int64_t a, int64_t b) {
 static inline int64_t tilefold_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t tilefold_max(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* For b > 0 and any a. */
-static inline int64_t tilefold_floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
-static inline int64_t tilefold_ceil_div(int64_t a, int64_t b) { return a / b + (a % b > 0); }
-static inline int64_t tilefold_modulo(int64_t a, int64_t b) { return a % b < 0 ? a % b + b : a % b; }
+/* For b > 0 and any a. Most strides are 1, and a division takes longer than to see that. */
+static inline int64_t tilefold_floor_div(int64_t a, int64_t b) { return b == 1 ? a : a / b - (a % b < 0); }
+static inline int64_t tilefold_ceil_div(int64_t a, int64_t b) { return b == 1 ? a : a / b + (a % b > 0); }
+static inline int64_t tilefold_modulo(int64_t a, int64_t b) { return b == 1 ? 0 : a % b < 0 ? a % b + b : a % b; }
 
 /* The least multiple of b that is >= a; a >= 0. */
 static inline int64_t tilefold_round_up(int64_t a, int64_t b) { return tilefold_ceil_div(a, b) * b; }

@@ -21,9 +21,7 @@
 static tilefold_cpu_machine machine;
 static pthread_once_t machine_once = PTHREAD_ONCE_INIT;
 
-static uint32_t isa_bit(tilefold_isa isa, bool has) {
-    return (uint32_t)has << isa;
-}
+static uint32_t isa_bit(tilefold_isa isa, bool has) { return (uint32_t)has << isa; }
 
 static int32_t count_cores(void) {
 #if defined(__linux__)
@@ -63,7 +61,8 @@ static void ask_compiler(void) {
 
     uint32_t brand[12];
     for (uint32_t i = 0; i < 3; i++)
-        if (!__get_cpuid(0x80000002 + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2], &brand[4 * i + 3])) return;
+        if (!__get_cpuid(0x80000002 + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2], &brand[4 * i + 3]))
+            return;
     snprintf(machine.name, sizeof machine.name, "%.48s", (const char *)brand);
 }
 
@@ -76,9 +75,7 @@ static void ask_compiler(void) {
 
 #else
 
-static void ask_compiler(void) {
-    snprintf(machine.name, sizeof machine.name, "CPU");
-}
+static void ask_compiler(void) { snprintf(machine.name, sizeof machine.name, "CPU"); }
 
 #endif
 
@@ -97,8 +94,7 @@ static void ask_caches(void) {
 
 #else
 
-static void ask_caches(void) {
-}
+static void ask_caches(void) {}
 
 #endif
 
@@ -135,9 +131,7 @@ static bool ask_cpuinfo(void) {
 
 #else
 
-static bool ask_cpuinfo(void) {
-    return false;
-}
+static bool ask_cpuinfo(void) { return false; }
 
 #endif
 

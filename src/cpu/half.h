@@ -51,9 +51,7 @@ static inline uint16_t tilefold_float_to_f16(float value) {
     return sign | (uint16_t)(quotient + (remainder > tie || (remainder == tie && (quotient & 1))));
 }
 
-static inline float tilefold_bf16_to_float(uint16_t half) {
-    return tilefold_bits_float((uint32_t)half << 16);
-}
+static inline float tilefold_bf16_to_float(uint16_t half) { return tilefold_bits_float((uint32_t)half << 16); }
 
 /* To nearest, ties to even; a NaN keeps its upper bits and becomes quiet. */
 static inline uint16_t tilefold_float_to_bf16(float value) {

@@ -10,43 +10,31 @@ typedef __m256 vector;
 
 /* mr * nv sums, nv vectors of b and one of a: at most the 16. */
 #define TILES(TILE) ROWS_14(TILE, 1) ROWS_6(TILE, 2) ROWS_4(TILE, 3) ROWS_3(TILE, 4)
-#define MAX_ROWS {14, 6, 4, 3}
+#define MAX_ROWS 14, 6, 4, 3
 #define PIXEL_TILES(TILE) ROWS_8(TILE, 1) ROWS_6(TILE, 2) ROWS_4(TILE, 3) ROWS_2(TILE, 4)
-#define MAX_PIXELS {8, 6, 4, 2}
+#define MAX_PIXELS 8, 6, 4, 2
 #define LANES 8
 #define POINTER_REGISTERS 6
 #define CHAINS 12
 #define ISA TILEFOLD_ISA_AVX2
 #define NAME(name) name##_avx2
 
-static inline vector broadcast(const float *p) {
-    return _mm256_broadcast_ss(p);
-}
+static inline vector broadcast(const float *p) { return _mm256_broadcast_ss(p); }
 
-static inline vector multiply_add(vector a, vector b, vector c) {
-    return _mm256_fmadd_ps(a, b, c);
-}
+static inline vector multiply_add(vector a, vector b, vector c) { return _mm256_fmadd_ps(a, b, c); }
 
 typedef vector factor;
 
-static inline factor load_factor(const float *p) {
-    return broadcast(p);
-}
+static inline factor load_factor(const float *p) { return broadcast(p); }
 
-static inline vector multiply_add_factor(factor a, vector b, vector c) {
-    return multiply_add(a, b, c);
-}
+static inline vector multiply_add_factor(factor a, vector b, vector c) { return multiply_add(a, b, c); }
 
 /* max and min give their second operand where the first is not the larger or smaller, or either is a NaN. */
-static inline vector clamp(vector x, vector low, vector high) {
-    return _mm256_min_ps(high, _mm256_max_ps(low, x));
-}
+static inline vector clamp(vector x, vector low, vector high) { return _mm256_min_ps(high, _mm256_max_ps(low, x)); }
 
 /* -------------------------------------------------------------------------------------------------------- fp32 ---- */
 
-static inline vector load_f32(const void *p) {
-    return _mm256_loadu_ps(p);
-}
+static inline vector load_f32(const void *p) { return _mm256_loadu_ps(p); }
 
 static inline vector load_part_f32(const void *p, int count) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -59,9 +47,7 @@ static inline vector load_even_f32(const void *p) {
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(halves), _MM_SHUFFLE(3, 1, 2, 0)));
 }
 
-static inline void store_f32(void *p, vector x) {
-    _mm256_storeu_ps(p, x);
-}
+static inline void store_f32(void *p, vector x) { _mm256_storeu_ps(p, x); }
 
 /* In pieces: masked stores take tens of cycles on some machines. */
 static inline void store_part_f32(void *p, vector x, int count) {
@@ -82,9 +68,7 @@ static inline void store_part_f32(void *p, vector x, int count) {
 
 /* ----------------------------------------------------------------------------------------------- fp16 and bf16 ---- */
 
-static inline __m128i load_halves(const void *p) {
-    return _mm_loadu_si128(p);
-}
+static inline __m128i load_halves(const void *p) { return _mm_loadu_si128(p); }
 
 static inline __m128i load_part_halves(const void *p, int count) {
     uint16_t part[8] = {0};
@@ -97,9 +81,7 @@ static inline __m128i load_even_halves(const void *p) {
     return _mm_packus_epi32(low, _mm_srli_epi32(load_halves((const uint16_t *)p + 7), 16));
 }
 
-static inline void store_halves(void *p, __m128i halves) {
-    _mm_storeu_si128(p, halves);
-}
+static inline void store_halves(void *p, __m128i halves) { _mm_storeu_si128(p, halves); }
 
 static inline void store_part_halves(void *p, __m128i halves, int count) {
     uint16_t part[8];
@@ -107,13 +89,9 @@ static inline void store_part_halves(void *p, __m128i halves, int count) {
     for (int i = 0; i < count; i++) ((uint16_t *)p)[i] = part[i];
 }
 
-static inline vector from_f16(__m128i halves) {
-    return _mm256_cvtph_ps(halves);
-}
+static inline vector from_f16(__m128i halves) { return _mm256_cvtph_ps(halves); }
 
-static inline __m128i to_f16(vector x) {
-    return _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT);
-}
+static inline __m128i to_f16(vector x) { return _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT); }
 
 static inline vector from_bf16(__m128i halves) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
@@ -129,53 +107,29 @@ static inline __m128i to_bf16(vector x) {
     return _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
 }
 
-static inline vector load_f16(const void *p) {
-    return from_f16(load_halves(p));
-}
+static inline vector load_f16(const void *p) { return from_f16(load_halves(p)); }
 
-static inline vector load_part_f16(const void *p, int count) {
-    return from_f16(load_part_halves(p, count));
-}
+static inline vector load_part_f16(const void *p, int count) { return from_f16(load_part_halves(p, count)); }
 
-static inline vector load_even_f16(const void *p) {
-    return from_f16(load_even_halves(p));
-}
+static inline vector load_even_f16(const void *p) { return from_f16(load_even_halves(p)); }
 
-static inline void store_f16(void *p, vector x) {
-    store_halves(p, to_f16(x));
-}
+static inline void store_f16(void *p, vector x) { store_halves(p, to_f16(x)); }
 
-static inline void store_part_f16(void *p, vector x, int count) {
-    store_part_halves(p, to_f16(x), count);
-}
+static inline void store_part_f16(void *p, vector x, int count) { store_part_halves(p, to_f16(x), count); }
 
-static inline vector load_bf16(const void *p) {
-    return from_bf16(load_halves(p));
-}
+static inline vector load_bf16(const void *p) { return from_bf16(load_halves(p)); }
 
-static inline vector load_part_bf16(const void *p, int count) {
-    return from_bf16(load_part_halves(p, count));
-}
+static inline vector load_part_bf16(const void *p, int count) { return from_bf16(load_part_halves(p, count)); }
 
-static inline vector load_even_bf16(const void *p) {
-    return from_bf16(load_even_halves(p));
-}
+static inline vector load_even_bf16(const void *p) { return from_bf16(load_even_halves(p)); }
 
-static inline void store_bf16(void *p, vector x) {
-    store_halves(p, to_bf16(x));
-}
+static inline void store_bf16(void *p, vector x) { store_halves(p, to_bf16(x)); }
 
-static inline void store_part_bf16(void *p, vector x, int count) {
-    store_part_halves(p, to_bf16(x), count);
-}
+static inline void store_part_bf16(void *p, vector x, int count) { store_part_halves(p, to_bf16(x), count); }
 
-static inline float f16_to_float(uint16_t half) {
-    return _cvtsh_ss(half);
-}
+static inline float f16_to_float(uint16_t half) { return _cvtsh_ss(half); }
 
-static inline uint16_t float_to_f16(float value) {
-    return _cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT);
-}
+static inline uint16_t float_to_f16(float value) { return _cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT); }
 
 /* --------------------------------------------------------------------------------------------------- transpose ---- */
 
@@ -184,7 +138,8 @@ ALWAYS_INLINE void transpose(vector block[8]) {
     vector half[8];
     UNROLL
     for (int i = 0; i < 8; i += 4) {
-        vector ab_low = _mm256_unpacklo_ps(block[i], block[i + 1]), ab_high = _mm256_unpackhi_ps(block[i], block[i + 1]);
+        vector ab_low = _mm256_unpacklo_ps(block[i], block[i + 1]),
+               ab_high = _mm256_unpackhi_ps(block[i], block[i + 1]);
         vector cd_low = _mm256_unpacklo_ps(block[i + 2], block[i + 3]);
         vector cd_high = _mm256_unpackhi_ps(block[i + 2], block[i + 3]);
         half[i] = _mm256_shuffle_ps(ab_low, cd_low, _MM_SHUFFLE(1, 0, 1, 0));

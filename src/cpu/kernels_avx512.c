@@ -10,51 +10,35 @@ typedef __m512 vector;
 
 /* mr * nv sums, nv vectors of b and one of a: at most 31 of the 32. */
 #define TILES(TILE) ROWS_14(TILE, 1) ROWS_14(TILE, 2) ROWS_9(TILE, 3) ROWS_6(TILE, 4)
-#define MAX_ROWS {14, 14, 9, 6}
+#define MAX_ROWS 14, 14, 9, 6
 #define PIXEL_TILES(TILE) ROWS_8(TILE, 1) ROWS_8(TILE, 2) ROWS_8(TILE, 3) ROWS_6(TILE, 4)
-#define MAX_PIXELS {8, 8, 8, 6}
+#define MAX_PIXELS 8, 8, 8, 6
 #define LANES 16
 #define POINTER_REGISTERS 6
 #define CHAINS 16
 #define ISA TILEFOLD_ISA_AVX512
 #define NAME(name) name##_avx512
 
-static inline __mmask16 first(int count) {
-    return (__mmask16)((1u << count) - 1);
-}
+static inline __mmask16 first(int count) { return (__mmask16)((1u << count) - 1); }
 
-static inline vector broadcast(const float *p) {
-    return _mm512_set1_ps(*p);
-}
+static inline vector broadcast(const float *p) { return _mm512_set1_ps(*p); }
 
-static inline vector multiply_add(vector a, vector b, vector c) {
-    return _mm512_fmadd_ps(a, b, c);
-}
+static inline vector multiply_add(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }
 
 typedef vector factor;
 
-static inline factor load_factor(const float *p) {
-    return broadcast(p);
-}
+static inline factor load_factor(const float *p) { return broadcast(p); }
 
-static inline vector multiply_add_factor(factor a, vector b, vector c) {
-    return multiply_add(a, b, c);
-}
+static inline vector multiply_add_factor(factor a, vector b, vector c) { return multiply_add(a, b, c); }
 
 /* max and min give their second operand where the first is not the larger or smaller, or either is a NaN. */
-static inline vector clamp(vector x, vector low, vector high) {
-    return _mm512_min_ps(high, _mm512_max_ps(low, x));
-}
+static inline vector clamp(vector x, vector low, vector high) { return _mm512_min_ps(high, _mm512_max_ps(low, x)); }
 
 /* -------------------------------------------------------------------------------------------------------- fp32 ---- */
 
-static inline vector load_f32(const void *p) {
-    return _mm512_loadu_ps(p);
-}
+static inline vector load_f32(const void *p) { return _mm512_loadu_ps(p); }
 
-static inline vector load_part_f32(const void *p, int count) {
-    return _mm512_maskz_loadu_ps(first(count), p);
-}
+static inline vector load_part_f32(const void *p, int count) { return _mm512_maskz_loadu_ps(first(count), p); }
 
 /* The second load begins one element early, so that its odd elements are wanted and none past the last is read. */
 static inline vector load_even_f32(const void *p) {
@@ -62,36 +46,24 @@ static inline vector load_even_f32(const void *p) {
     return _mm512_permutex2var_ps(load_f32(p), even, load_f32((const float *)p + 15));
 }
 
-static inline void store_f32(void *p, vector x) {
-    _mm512_storeu_ps(p, x);
-}
+static inline void store_f32(void *p, vector x) { _mm512_storeu_ps(p, x); }
 
-static inline void store_part_f32(void *p, vector x, int count) {
-    _mm512_mask_storeu_ps(p, first(count), x);
-}
+static inline void store_part_f32(void *p, vector x, int count) { _mm512_mask_storeu_ps(p, first(count), x); }
 
 /* ----------------------------------------------------------------------------------------------- fp16 and bf16 ---- */
 
-static inline __m256i load_halves(const void *p) {
-    return _mm256_loadu_si256(p);
-}
+static inline __m256i load_halves(const void *p) { return _mm256_loadu_si256(p); }
 
-static inline __m256i load_part_halves(const void *p, int count) {
-    return _mm256_maskz_loadu_epi16(first(count), p);
-}
+static inline __m256i load_part_halves(const void *p, int count) { return _mm256_maskz_loadu_epi16(first(count), p); }
 
 static inline __m256i load_even_halves(const void *p) {
     const __m256i even = _mm256_setr_epi16(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
     return _mm256_permutex2var_epi16(load_halves(p), even, load_halves((const uint16_t *)p + 15));
 }
 
-static inline vector from_f16(__m256i halves) {
-    return _mm512_cvtph_ps(halves);
-}
+static inline vector from_f16(__m256i halves) { return _mm512_cvtph_ps(halves); }
 
-static inline __m256i to_f16(vector x) {
-    return _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
+static inline __m256i to_f16(vector x) { return _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
 static inline vector from_bf16(__m256i halves) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
@@ -106,49 +78,31 @@ static inline __m256i to_bf16(vector x) {
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
 }
 
-static inline vector load_f16(const void *p) {
-    return from_f16(load_halves(p));
-}
+static inline vector load_f16(const void *p) { return from_f16(load_halves(p)); }
 
-static inline vector load_part_f16(const void *p, int count) {
-    return from_f16(load_part_halves(p, count));
-}
+static inline vector load_part_f16(const void *p, int count) { return from_f16(load_part_halves(p, count)); }
 
-static inline vector load_even_f16(const void *p) {
-    return from_f16(load_even_halves(p));
-}
+static inline vector load_even_f16(const void *p) { return from_f16(load_even_halves(p)); }
 
-static inline void store_f16(void *p, vector x) {
-    _mm256_storeu_si256(p, to_f16(x));
-}
+static inline void store_f16(void *p, vector x) { _mm256_storeu_si256(p, to_f16(x)); }
 
 static inline void store_part_f16(void *p, vector x, int count) {
     _mm256_mask_storeu_epi16(p, first(count), to_f16(x));
 }
 
-static inline vector load_bf16(const void *p) {
-    return from_bf16(load_halves(p));
-}
+static inline vector load_bf16(const void *p) { return from_bf16(load_halves(p)); }
 
-static inline vector load_part_bf16(const void *p, int count) {
-    return from_bf16(load_part_halves(p, count));
-}
+static inline vector load_part_bf16(const void *p, int count) { return from_bf16(load_part_halves(p, count)); }
 
-static inline vector load_even_bf16(const void *p) {
-    return from_bf16(load_even_halves(p));
-}
+static inline vector load_even_bf16(const void *p) { return from_bf16(load_even_halves(p)); }
 
-static inline void store_bf16(void *p, vector x) {
-    _mm256_storeu_si256(p, to_bf16(x));
-}
+static inline void store_bf16(void *p, vector x) { _mm256_storeu_si256(p, to_bf16(x)); }
 
 static inline void store_part_bf16(void *p, vector x, int count) {
     _mm256_mask_storeu_epi16(p, first(count), to_bf16(x));
 }
 
-static inline float f16_to_float(uint16_t half) {
-    return _cvtsh_ss(half);
-}
+static inline float f16_to_float(uint16_t half) { return _cvtsh_ss(half); }
 
 static inline uint16_t float_to_f16(float value) {
     return _cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -161,7 +115,8 @@ ALWAYS_INLINE void transpose(vector block[16]) {
     vector half[16];
     UNROLL
     for (int i = 0; i < 16; i += 4) {
-        vector ab_low = _mm512_unpacklo_ps(block[i], block[i + 1]), ab_high = _mm512_unpackhi_ps(block[i], block[i + 1]);
+        vector ab_low = _mm512_unpacklo_ps(block[i], block[i + 1]),
+               ab_high = _mm512_unpackhi_ps(block[i], block[i + 1]);
         vector cd_low = _mm512_unpacklo_ps(block[i + 2], block[i + 3]);
         vector cd_high = _mm512_unpackhi_ps(block[i + 2], block[i + 3]);
         half[i] = _mm512_shuffle_ps(ab_low, cd_low, _MM_SHUFFLE(1, 0, 1, 0));

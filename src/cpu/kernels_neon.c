@@ -15,33 +15,25 @@ typedef float32x4_t vector;
 
 /* mr * nv sums and nv vectors of b; the rest of the 32 are for floats of a, so that their loads run ahead. */
 #define TILES(TILE) ROWS_14(TILE, 1) ROWS_12(TILE, 2) ROWS_8(TILE, 3) ROWS_6(TILE, 4)
-#define MAX_ROWS {14, 12, 8, 6}
+#define MAX_ROWS 14, 12, 8, 6
 #define PIXEL_TILES(TILE) ROWS_8(TILE, 1) ROWS_8(TILE, 2) ROWS_6(TILE, 3) ROWS_4(TILE, 4)
-#define MAX_PIXELS {8, 8, 6, 4}
+#define MAX_PIXELS 8, 8, 6, 4
 #define LANES 4
 #define POINTER_REGISTERS 14
 #define CHAINS 24
 #define ISA TILEFOLD_ISA_NEON
 #define NAME(name) name##_neon
 
-static inline vector broadcast(const float *p) {
-    return vld1q_dup_f32(p);
-}
+static inline vector broadcast(const float *p) { return vld1q_dup_f32(p); }
 
-static inline vector multiply_add(vector a, vector b, vector c) {
-    return vfmaq_f32(c, a, b);
-}
+static inline vector multiply_add(vector a, vector b, vector c) { return vfmaq_f32(c, a, b); }
 
 /* Multiplying by an element of a register saves the broadcast, which takes a vector pipe on many cores. */
 typedef float factor;
 
-static inline factor load_factor(const float *p) {
-    return *p;
-}
+static inline factor load_factor(const float *p) { return *p; }
 
-static inline vector multiply_add_factor(factor a, vector b, vector c) {
-    return vfmaq_n_f32(c, b, a);
-}
+static inline vector multiply_add_factor(factor a, vector b, vector c) { return vfmaq_n_f32(c, b, a); }
 
 /* Not vmaxq and vminq, which put +0 above -0. */
 static inline vector clamp(vector x, vector low, vector high) {
@@ -51,9 +43,7 @@ static inline vector clamp(vector x, vector low, vector high) {
 
 /* -------------------------------------------------------------------------------------------------------- fp32 ---- */
 
-static inline vector load_f32(const void *p) {
-    return vld1q_f32(p);
-}
+static inline vector load_f32(const void *p) { return vld1q_f32(p); }
 
 static inline vector load_part_f32(const void *p, int count) {
     float part[4] = {0};
@@ -67,9 +57,7 @@ static inline vector load_even_f32(const void *p) {
     return vuzp1q_f32(load_f32(p), vextq_f32(late, late, 1));
 }
 
-static inline void store_f32(void *p, vector x) {
-    vst1q_f32(p, x);
-}
+static inline void store_f32(void *p, vector x) { vst1q_f32(p, x); }
 
 static inline void store_part_f32(void *p, vector x, int count) {
     float *out = p;
@@ -84,9 +72,7 @@ static inline void store_part_f32(void *p, vector x, int count) {
 
 /* ----------------------------------------------------------------------------------------------- fp16 and bf16 ---- */
 
-static inline uint16x4_t load_halves(const void *p) {
-    return vld1_u16(p);
-}
+static inline uint16x4_t load_halves(const void *p) { return vld1_u16(p); }
 
 static inline uint16x4_t load_part_halves(const void *p, int count) {
     uint16_t part[4] = {0};
@@ -99,9 +85,7 @@ static inline uint16x4_t load_even_halves(const void *p) {
     return vuzp1_u16(load_halves(p), vext_u16(late, late, 1));
 }
 
-static inline void store_halves(void *p, uint16x4_t halves) {
-    vst1_u16(p, halves);
-}
+static inline void store_halves(void *p, uint16x4_t halves) { vst1_u16(p, halves); }
 
 static inline void store_part_halves(void *p, uint16x4_t halves, int count) {
     uint16_t part[4];
@@ -109,17 +93,11 @@ static inline void store_part_halves(void *p, uint16x4_t halves, int count) {
     for (int i = 0; i < count; i++) ((uint16_t *)p)[i] = part[i];
 }
 
-static inline vector from_f16(uint16x4_t halves) {
-    return vcvt_f32_f16(vreinterpret_f16_u16(halves));
-}
+static inline vector from_f16(uint16x4_t halves) { return vcvt_f32_f16(vreinterpret_f16_u16(halves)); }
 
-static inline uint16x4_t to_f16(vector x) {
-    return vreinterpret_u16_f16(vcvt_f16_f32(x));
-}
+static inline uint16x4_t to_f16(vector x) { return vreinterpret_u16_f16(vcvt_f16_f32(x)); }
 
-static inline vector from_bf16(uint16x4_t halves) {
-    return vreinterpretq_f32_u32(vshll_n_u16(halves, 16));
-}
+static inline vector from_bf16(uint16x4_t halves) { return vreinterpretq_f32_u32(vshll_n_u16(halves, 16)); }
 
 static inline uint16x4_t to_bf16(vector x) {
     uint32x4_t bits = vreinterpretq_u32_f32(x);
@@ -129,53 +107,29 @@ static inline uint16x4_t to_bf16(vector x) {
     return vshrn_n_u32(vbslq_u32(vceqq_f32(x, x), rounded, quiet), 16);
 }
 
-static inline vector load_f16(const void *p) {
-    return from_f16(load_halves(p));
-}
+static inline vector load_f16(const void *p) { return from_f16(load_halves(p)); }
 
-static inline vector load_part_f16(const void *p, int count) {
-    return from_f16(load_part_halves(p, count));
-}
+static inline vector load_part_f16(const void *p, int count) { return from_f16(load_part_halves(p, count)); }
 
-static inline vector load_even_f16(const void *p) {
-    return from_f16(load_even_halves(p));
-}
+static inline vector load_even_f16(const void *p) { return from_f16(load_even_halves(p)); }
 
-static inline void store_f16(void *p, vector x) {
-    store_halves(p, to_f16(x));
-}
+static inline void store_f16(void *p, vector x) { store_halves(p, to_f16(x)); }
 
-static inline void store_part_f16(void *p, vector x, int count) {
-    store_part_halves(p, to_f16(x), count);
-}
+static inline void store_part_f16(void *p, vector x, int count) { store_part_halves(p, to_f16(x), count); }
 
-static inline vector load_bf16(const void *p) {
-    return from_bf16(load_halves(p));
-}
+static inline vector load_bf16(const void *p) { return from_bf16(load_halves(p)); }
 
-static inline vector load_part_bf16(const void *p, int count) {
-    return from_bf16(load_part_halves(p, count));
-}
+static inline vector load_part_bf16(const void *p, int count) { return from_bf16(load_part_halves(p, count)); }
 
-static inline vector load_even_bf16(const void *p) {
-    return from_bf16(load_even_halves(p));
-}
+static inline vector load_even_bf16(const void *p) { return from_bf16(load_even_halves(p)); }
 
-static inline void store_bf16(void *p, vector x) {
-    store_halves(p, to_bf16(x));
-}
+static inline void store_bf16(void *p, vector x) { store_halves(p, to_bf16(x)); }
 
-static inline void store_part_bf16(void *p, vector x, int count) {
-    store_part_halves(p, to_bf16(x), count);
-}
+static inline void store_part_bf16(void *p, vector x, int count) { store_part_halves(p, to_bf16(x), count); }
 
-static inline float f16_to_float(uint16_t half) {
-    return vgetq_lane_f32(from_f16(vdup_n_u16(half)), 0);
-}
+static inline float f16_to_float(uint16_t half) { return vgetq_lane_f32(from_f16(vdup_n_u16(half)), 0); }
 
-static inline uint16_t float_to_f16(float value) {
-    return vget_lane_u16(to_f16(vdupq_n_f32(value)), 0);
-}
+static inline uint16_t float_to_f16(float value) { return vget_lane_u16(to_f16(vdupq_n_f32(value)), 0); }
 
 /* --------------------------------------------------------------------------------------------------- transpose ---- */
 

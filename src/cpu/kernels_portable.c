@@ -8,7 +8,7 @@
 #include <math.h>
 
 #define TILES(TILE) ROWS_4(TILE, 1) ROWS_4(TILE, 2)
-#define MAX_ROWS {4, 4}
+#define MAX_ROWS 4, 4
 #define PIXEL_TILES(TILE) TILES(TILE)
 #define MAX_PIXELS MAX_ROWS
 #define LANES 4
@@ -78,6 +78,7 @@ ALWAYS_INLINE float load_element(tilefold_type type, const void *in, ptrdiff_t i
 
 ALWAYS_INLINE void depthwise(tilefold_type type, int nv, int pixels, int64_t taps, const void *const *rows,
                              ptrdiff_t offset, const float *w, ptrdiff_t w_stride, const tilefold_tile_io *io) {
+    const int nr = nv * LANES;
     float acc[MAX_MR][MAX_NR];
     load_tile(nr, pixels, acc, io);
     for (int64_t t = 0; t < taps; t++)

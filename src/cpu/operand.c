@@ -46,7 +46,7 @@ static run_source find_source(const tilefold_geometry *geometry, const tilefold_
     if (z < 0 || z >= geometry->axis[0].input || y < 0 || y >= geometry->axis[1].input) return (run_source){0, 0, 0};
     int64_t begin = x >= 0 ? 0 : tilefold_ceil_div(-x, step);
     int64_t last = geometry->axis[2].input - 1 - x; /* x + i*step is inside up to here */
-    int64_t end = last < 0 ? 0 : last / step + 1;
+    int64_t end = last < 0 ? 0 : tilefold_floor_div(last, step) + 1;
     begin = tilefold_min(begin, count);
     end = tilefold_max(begin, tilefold_min(end, count));
     return (run_source){begin, end, z * geometry->in_axis[0] + y * geometry->in_axis[1] + x * geometry->in_axis[2]};
@@ -122,28 +122,119 @@ static void point_at_rows(const tilefold_cpu_work *work, const tilefold_tile *ti
     }
 }
 
-/* Pointers [k] at `width` lanes each: in place where all of them lie side by side in the input, else at an unfolded row
- * behind the pointers. */
+/* Taps [first, end) of the innermost axis, for one position of the outer axes: what a panel of lanes in one row reads is one
+ * row of the input. */
+typedef struct tap_row {
+    int64_t z, y, x;       /* input position of lane 0 at offset 0 */
+    int64_t first, end;
+    int64_t first_channel, channels;
+    int64_t width;
+    const float **lanes;   /* pointers [tap][channel], to be filled in */
+} tap_row;
+
+static bool row_inside(const tilefold_geometry *geometry, const tap_row *row) {
+    return row->z >= 0 && row->z < geometry->axis[0].input && row->y >= 0 && row->y < geometry->axis[1].input;
+}
+
+/* Element of the row at position 0 of the innermost axis, first channel. */
+static int64_t row_element(const tilefold_geometry *geometry, const tap_row *row) {
+    return row->z * geometry->in_axis[0] + row->y * geometry->in_axis[1] + row->first_channel * geometry->in_channel;
+}
+
+/* All lanes of all taps lie inside the input, side by side. */
+static bool point_in_place(const tilefold_cpu_work *work, const tilefold_axis_part *part, const tap_row *row) {
+    const tilefold_geometry *geometry = work->geometry;
+    if (geometry->type != TILEFOLD_F32 || part->in_step * geometry->in_axis[2] != 1 || !row_inside(geometry, row))
+        return false;
+    int64_t early = row->first * part->in_tap, late = (row->end - 1) * part->in_tap;
+    int64_t low = row->x + tilefold_min(early, late), high = row->x + tilefold_max(early, late) + (row->width - 1) * part->in_step;
+    if (low < 0 || high >= geometry->axis[2].input) return false;
+    const float *input = (const float *)work->input + row_element(geometry, row) + row->x * geometry->in_axis[2];
+    for (int64_t j = row->first; j < row->end; j++)
+        for (int64_t c = 0; c < row->channels; c++)
+            row->lanes[(j - row->first) * row->channels + c] =
+                input + j * part->in_tap * geometry->in_axis[2] + c * geometry->in_channel;
+    return true;
+}
+
+static int64_t gcd(int64_t a, int64_t b) {
+    while (b) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Fills out[c*length + u] with the input at x = first + u*step, zeros outside it. */
+static void copy_row(const tilefold_cpu_work *work, const tap_row *row, int64_t first, int64_t step, int64_t length,
+                     float *out) {
+    const tilefold_geometry *geometry = work->geometry;
+    int64_t last = geometry->axis[2].input - 1 - first;
+    int64_t begin = first >= 0 ? 0 : tilefold_min(length, tilefold_ceil_div(-first, step));
+    int64_t end = last < 0 ? 0 : tilefold_min(length, tilefold_floor_div(last, step) + 1);
+    if (!row_inside(geometry, row) || end <= begin) {
+        memset(out, 0, (size_t)(row->channels * length) * sizeof *out);
+        return;
+    }
+    int64_t at = row_element(geometry, row) + (first + begin * step) * geometry->in_axis[2];
+    const char *in = work->input + at * work->element_bytes;
+    for (int64_t c = 0; c < row->channels; c++, out += length, in += geometry->in_channel * work->element_bytes) {
+        for (int64_t u = 0; u < begin; u++) out[u] = 0.0f;
+        work->plan->kernels->load_run[geometry->type](out + begin, in, step * geometry->in_axis[2], end - begin);
+        for (int64_t u = end; u < length; u++) out[u] = 0.0f;
+    }
+}
+
+/* Copies the row once for all taps that read it in the same phase of the stride: lane i of tap j is at x + i*S + j*T, so
+ * with j*T = s*S + r, taps of equal r read one copy, `s` elements into it. Taps `period` apart have equal r. Where they are
+ * so far apart that separate copies are smaller, each tap has its own. Returns the end of the copies: at most
+ * taps * channels * width floats. */
+static float *copy_taps(const tilefold_cpu_work *work, const tilefold_axis_part *part, const tap_row *row, float *out) {
+    int64_t step = part->in_step, taps = row->end - row->first;
+    int64_t period = step == 1 ? 1 : step / gcd(step, tilefold_max(part->in_tap, -part->in_tap));
+    int64_t apart = tilefold_floor_div(tilefold_max(part->in_tap, -part->in_tap) * period, step);
+    if (period >= taps || apart >= row->width) period = taps;
+    for (int64_t j = row->first; j < row->end && j < row->first + period; j++) {
+        int64_t last = j + tilefold_floor_div(row->end - 1 - j, period) * period;
+        int64_t from = tilefold_floor_div(j * part->in_tap, step), to = tilefold_floor_div(last * part->in_tap, step);
+        int64_t shift = tilefold_min(from, to), length = row->width + tilefold_max(from, to) - shift;
+        copy_row(work, row, row->x + tilefold_modulo(j * part->in_tap, step) + shift * step, step, length, out);
+        for (int64_t reader = j; reader <= last; reader += period) {
+            int64_t offset = tilefold_floor_div(reader * part->in_tap, step) - shift;
+            for (int64_t c = 0; c < row->channels; c++)
+                row->lanes[(reader - row->first) * row->channels + c] = out + c * length + offset;
+        }
+        out += row->channels * length;
+    }
+    return out;
+}
+
+/* Pointers [k] at `width` lanes each: in place where all of them lie side by side in the input, else at copies behind the
+ * pointers. */
 static void point_at_lanes(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start, int64_t count,
                            int64_t width, const tilefold_block *block, char *panel) {
-    const tilefold_geometry *geometry = work->geometry;
+    const tilefold_axis_part *part = tile->part;
     const float **lanes = (const float **)panel;
     int64_t channels = block->channel_end - block->channel_begin, k = tilefold_block_size(block);
-    float *rows = (float *)(panel + tilefold_round_up(k * (int64_t)sizeof *lanes, TILEFOLD_ARENA_ALIGNMENT));
-    bool one_run = count == width && tilefold_cursor_run(&start, tile, count) == count && geometry->type == TILEFOLD_F32 &&
-                   tile->part[2].in_step * geometry->in_axis[2] == 1;
+    float *copies = (float *)(panel + tilefold_round_up(k * (int64_t)sizeof *lanes, TILEFOLD_ARENA_ALIGNMENT));
+    if (tilefold_cursor_run(&start, tile, count) < count) { /* the lanes lie in several rows */
+        unfold_panel(work, tile, start, count, width, block, copies);
+        for (int64_t p = 0; p < k; p++) lanes[p] = copies + p * width;
+        return;
+    }
     tap t = tap_at(tile, block->tap_begin);
-    for (int64_t index = block->tap_begin; index < block->tap_end; index++, next_tap(&t, tile)) {
-        run_source source = one_run ? find_source(geometry, tile, &start, &t, count) : (run_source){0};
-        bool in_place = one_run && source.begin == 0 && source.end == count;
-        if (!in_place) {
-            tilefold_block one_tap = {index, index + 1, block->channel_begin, block->channel_end};
-            unfold_panel(work, tile, start, count, width, &one_tap, rows);
-        }
-        for (int64_t c = 0; c < channels; c++)
-            *lanes++ = in_place ? (const float *)work->input + source.at + (block->channel_begin + c) * geometry->in_channel
-                                : rows + c * width;
-        rows += channels * width;
+    for (int64_t index = block->tap_begin; index < block->tap_end;) {
+        tap_row row = {.first = t.j[2], .end = tilefold_min(part[2].taps, t.j[2] + block->tap_end - index),
+                       .first_channel = block->channel_begin, .channels = channels, .width = width, .lanes = lanes};
+        row.z = axis_position(&part[0], start.q[0], t.j[0]);
+        row.y = axis_position(&part[1], start.q[1], t.j[1]);
+        row.x = axis_position(&part[2], start.q[2], 0);
+        if (!point_in_place(work, &part[2], &row)) copies = copy_taps(work, &part[2], &row, copies);
+        lanes += (row.end - row.first) * channels;
+        index += row.end - row.first;
+        t.j[2] = row.end - 1;
+        next_tap(&t, tile);
     }
 }
 

@@ -24,6 +24,7 @@ typedef struct shape {
     int32_t threads;
     bool prepack;
     int64_t taps, positions, row;  /* of the dominant part; positions in one row of it */
+    int64_t row_taps;              /* taps of its innermost axis */
     int64_t folds;                 /* of its class */
     int64_t most_taps;             /* of any part */
     double share;                  /* of all multiply-adds that are in one dominant part of one group */
@@ -42,6 +43,12 @@ typedef struct variant {
     bool (*applies)(const shape *s);
 } variant;
 
+/* Input elements between neighbouring positions of a row, counted along the row. */
+static int64_t position_step(const shape *s) {
+    const tilefold_axis *axis = &s->geometry->axis[TILEFOLD_AXES - 1];
+    return axis->stride / (axis->input_dilation / axis->phases);
+}
+
 static bool unit_stride(int64_t stride, int64_t size) { return stride == 1 || size == 1; }
 
 static bool always(const shape *s) {
@@ -58,9 +65,7 @@ static bool few_columns(const shape *s) { return s->folds * s->geometry->out_cha
 
 /* Pixels can be read in place. */
 static bool pixels_in_place(const shape *s) {
-    const tilefold_axis *axis = &s->geometry->axis[TILEFOLD_AXES - 1];
-    int64_t step = axis->stride / (axis->input_dilation / axis->phases);
-    return s->geometry->type == TILEFOLD_F32 && step * s->geometry->in_axis[TILEFOLD_AXES - 1] == 1;
+    return s->geometry->type == TILEFOLD_F32 && position_step(s) * s->geometry->in_axis[TILEFOLD_AXES - 1] == 1;
 }
 
 static bool channels_are_groups(const shape *s) {
@@ -76,6 +81,7 @@ static const variant variants[] = {
     {&direct, TILEFOLD_OPERAND_LANES, true, few_columns},
     {&implicit, TILEFOLD_OPERAND_ROWS, false, channels_in_place},
     {&implicit, TILEFOLD_OPERAND_LANES, true, pixels_in_place},
+    {&unfold, TILEFOLD_OPERAND_LANES, true, always},
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
@@ -105,6 +111,7 @@ static void find_dominant(shape *s) {
         s->folds *= best->folds;
         s->most_taps *= most;
         s->row = best->count;
+        s->row_taps = best->taps;
     }
     double part = (double)s->taps * (double)s->positions * (double)s->folds * (double)s->geometry->in_channels *
                   (double)s->geometry->out_channels;
@@ -125,8 +132,7 @@ static double step_cycles(const tilefold_cpu_plan *p, double rows, double vector
 /* Cycles to unfold one element. */
 static double unfold_cycles(const shape *s, const tilefold_cpu_plan *p) {
     const tilefold_geometry *g = s->geometry;
-    const tilefold_axis *axis = &g->axis[TILEFOLD_AXES - 1];
-    int64_t step = axis->stride / (axis->input_dilation / axis->phases) * g->in_axis[TILEFOLD_AXES - 1];
+    int64_t step = position_step(s) * g->in_axis[TILEFOLD_AXES - 1];
     double run = (double)tilefold_min(tilefold_min(p->operand_width, s->row), s->positions);
     bool along_pixels = llabs(step) <= llabs(g->in_channel);
     if (along_pixels) return (step == 1 ? 0.12 : step == 2 ? 0.3 : 1.0) + 14.0 / run;
@@ -147,18 +153,19 @@ static double store_cycles(const shape *s, const tilefold_cpu_plan *p) {
     return whole ? 0.1 : each + 10.0 / lanes;
 }
 
-/* The share of the operand that must be copied although it is read in place by intent. */
+/* The share of the operand that must be copied: all of it, or what padding and strides disturb of what is read in place,
+ * where a row is copied once for all taps that are a multiple of the stride apart. */
 static double copied_share(const shape *s, const tilefold_cpu_plan *p) {
     if (p->operand == TILEFOLD_OPERAND_VALUES) return 1;
     if (p->operand == TILEFOLD_OPERAND_ROWS) return 0;
     const tilefold_geometry *g = s->geometry;
-    if (g->type != TILEFOLD_F32) return 1;
-    const tilefold_axis *axis = &g->axis[TILEFOLD_AXES - 1];
-    if (axis->stride / (axis->input_dilation / axis->phases) * g->in_axis[TILEFOLD_AXES - 1] != 1) return 1;
-    int64_t lanes = p->kernels->lanes;
-    if (builds_tiles(p)) /* panels cross rows */
-        return s->row < p->nr ? 1 : s->row % p->nr == 0 ? 0.1 : fmin(1, (double)p->nr / (double)s->row);
-    return s->row < lanes ? 1 : fmin(1, (double)(s->row % lanes) / (double)s->row + 0.1);
+    int64_t step = position_step(s), lanes = p->kernels->lanes;
+    double once = (double)tilefold_min(step, s->row_taps) / (double)tilefold_max(1, s->row_taps), row = (double)s->row;
+    bool in_place = g->type == TILEFOLD_F32 && step * g->in_axis[TILEFOLD_AXES - 1] == 1;
+    if (!builds_tiles(p)) /* panels keep to rows, unless those are short */
+        return s->row < lanes ? 1 : once * (in_place ? fmin(1, (double)p->nr / row) : 1);
+    double crossing = s->row % p->nr == 0 ? 0 : fmin(1, (double)p->nr / row);
+    return crossing + (1 - crossing) * once * (in_place ? fmin(1, 2 * (double)p->nr / row) : 1);
 }
 
 static double ceil_div(double a, double b) { return ceil(a / b); }

@@ -232,8 +232,7 @@ ALWAYS_INLINE void transpose_rows(tilefold_type type, float *out, int64_t width,
                                   ptrdiff_t stride, int64_t k) {
     if (stride != 1) {
         for (int64_t p = 0; p < k; p++)
-            for (int64_t i = 0; i < count; i++)
-                out[p * width + i] = load_one(type, element(type, rows[i], p * stride));
+            for (int64_t i = 0; i < count; i++) out[p * width + i] = load_one(type, element(type, rows[i], p * stride));
         return;
     }
     for (int64_t i = 0; i < count; i += LANES) {

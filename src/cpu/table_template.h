@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* The functions of one instruction set, one for each tile of its lists, and the table that holds them.
+ *
+ * Included once, at the end of the instruction set's file. Parameters, undefined here at the end:
+ *
+ *     ISA, LANES                       as in the table
+ *     NAME(name)                       name with the instruction set appended
+ *     TILES(TILE), MAX_ROWS            the products' tiles, as in tile_lists.h, and the largest mr for each nv
+ *     PIXEL_TILES(TILE), MAX_PIXELS    the depthwise tiles likewise, mr being pixels
+ *
+ * and the families of kernels.h as inline functions, whose first arguments are a constant type or tile:
+ *
+ *     product(nv, mr, ...)   product_lanes(nv, mr, ...)   product_rows(nv, mr, ...)   depthwise(type, nv, pixels, ...)
+ *     load_run(type, ...)    transpose_rows(type, ...)    store_run(type, ...)        fma_rounds(...)
+ *
+ * Functions are called NAME(product_<mr>x<nv>) and so on, so that a profile says what ran.
+ */
+
+/* It would fold these lines. */
+/* clang-format off */
+
+#define ARGUMENTS int64_t k, const float *a, const float *b, const tilefold_tile_io *io
+#define TILE(nv, mr) static void NAME(product_##mr##x##nv)(ARGUMENTS) { product(nv, mr, k, a, b, io); }
+TILES(TILE)
+#undef TILE
+#undef ARGUMENTS
+
+#define ARGUMENTS int64_t k, const float *a, const float *const *b, const tilefold_tile_io *io
+#define TILE(nv, mr) static void NAME(product_lanes_##mr##x##nv)(ARGUMENTS) { product_lanes(nv, mr, k, a, b, io); }
+TILES(TILE)
+#undef TILE
+#undef ARGUMENTS
+
+#define ARGUMENTS int64_t n, int64_t c, const float *const *r, ptrdiff_t o, const float *b, const tilefold_tile_io *io
+#define TILE(nv, mr) static void NAME(product_rows_##mr##x##nv)(ARGUMENTS) { product_rows(nv, mr, n, c, r, o, b, io); }
+TILES(TILE)
+#undef TILE
+#undef ARGUMENTS
+
+#define ARGUMENTS int64_t n, const void *const *r, ptrdiff_t o, const float *w, ptrdiff_t s, const tilefold_tile_io *io
+#define BODY(type, nv, px) { depthwise(type, nv, px, n, r, o, w, s, io); }
+#define TILE(nv, px) static void NAME(depthwise_f32_##px##x##nv)(ARGUMENTS) BODY(TILEFOLD_F32, nv, px)
+PIXEL_TILES(TILE)
+#undef TILE
+#define TILE(nv, px) static void NAME(depthwise_f16_##px##x##nv)(ARGUMENTS) BODY(TILEFOLD_F16, nv, px)
+PIXEL_TILES(TILE)
+#undef TILE
+#define TILE(nv, px) static void NAME(depthwise_bf16_##px##x##nv)(ARGUMENTS) BODY(TILEFOLD_BF16, nv, px)
+PIXEL_TILES(TILE)
+#undef TILE
+#undef BODY
+#undef ARGUMENTS
+
+#define ARGUMENTS float *out, const void *in, ptrdiff_t stride, int64_t n
+static void NAME(load_run_f32)(ARGUMENTS) { load_run(TILEFOLD_F32, out, in, stride, n); }
+static void NAME(load_run_f16)(ARGUMENTS) { load_run(TILEFOLD_F16, out, in, stride, n); }
+static void NAME(load_run_bf16)(ARGUMENTS) { load_run(TILEFOLD_BF16, out, in, stride, n); }
+#undef ARGUMENTS
+
+#define ARGUMENTS float *out, int64_t width, const void *const *rows, int64_t count, ptrdiff_t stride, int64_t k
+static void NAME(transpose_rows_f32)(ARGUMENTS) { transpose_rows(TILEFOLD_F32, out, width, rows, count, stride, k); }
+static void NAME(transpose_rows_f16)(ARGUMENTS) { transpose_rows(TILEFOLD_F16, out, width, rows, count, stride, k); }
+static void NAME(transpose_rows_bf16)(ARGUMENTS) { transpose_rows(TILEFOLD_BF16, out, width, rows, count, stride, k); }
+#undef ARGUMENTS
+
+#define ARGUMENTS void *out, ptrdiff_t stride, const float *in, int64_t n
+static void NAME(store_run_f32)(ARGUMENTS) { store_run(TILEFOLD_F32, out, stride, in, n); }
+static void NAME(store_run_f16)(ARGUMENTS) { store_run(TILEFOLD_F16, out, stride, in, n); }
+static void NAME(store_run_bf16)(ARGUMENTS) { store_run(TILEFOLD_BF16, out, stride, in, n); }
+#undef ARGUMENTS
+
+static int64_t NAME(fma_rounds)(int64_t rounds, float *sink) { return fma_rounds(rounds, sink); }
+
+const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
+    .isa = ISA,
+    .lanes = LANES,
+    .max_rows = {MAX_ROWS},
+#define TILE(nv, mr) .product[nv - 1][mr - 1] = NAME(product_##mr##x##nv),
+    TILES(TILE)
+#undef TILE
+#define TILE(nv, mr) .product_lanes[nv - 1][mr - 1] = NAME(product_lanes_##mr##x##nv),
+        TILES(TILE)
+#undef TILE
+#define TILE(nv, mr) .product_rows[nv - 1][mr - 1] = NAME(product_rows_##mr##x##nv),
+            TILES(TILE)
+#undef TILE
+                .max_pixels = {MAX_PIXELS},
+#define TILE(nv, px) .depthwise[TILEFOLD_F32][nv - 1][px - 1] = NAME(depthwise_f32_##px##x##nv),
+    PIXEL_TILES(TILE)
+#undef TILE
+#define TILE(nv, px) .depthwise[TILEFOLD_F16][nv - 1][px - 1] = NAME(depthwise_f16_##px##x##nv),
+        PIXEL_TILES(TILE)
+#undef TILE
+#define TILE(nv, px) .depthwise[TILEFOLD_BF16][nv - 1][px - 1] = NAME(depthwise_bf16_##px##x##nv),
+            PIXEL_TILES(TILE)
+#undef TILE
+                .load_run = {NULL, NAME(load_run_f32), NAME(load_run_f16), NAME(load_run_bf16)},
+    .transpose_rows = {NULL, NAME(transpose_rows_f32), NAME(transpose_rows_f16), NAME(transpose_rows_bf16)},
+    .store_run = {NULL, NAME(store_run_f32), NAME(store_run_f16), NAME(store_run_bf16)},
+    .fma_rounds = NAME(fma_rounds),
+};
+
+/* clang-format on */
+
+#undef ISA
+#undef LANES
+#undef NAME
+#undef TILES
+#undef MAX_ROWS
+#undef PIXEL_TILES
+#undef MAX_PIXELS
