@@ -395,8 +395,8 @@ TILEFOLD_API tilefold_status tilefold_execute(const tilefold_plan *plan, const t
                                               tilefold_message *message);
 
 /* The same for a problem that differs from the plan's only by a smaller batch, smaller spatial input sizes and its tensor
- * strides: one plan made for an upper bound serves every size below it. Anything larger or otherwise different is
- * INVALID_ARGUMENT. */
+ * strides: one plan made for an upper bound serves every size below it. Where the plan's input has its channels side by
+ * side (a channel stride of 1), so must this one. Anything larger or otherwise different is INVALID_ARGUMENT. */
 TILEFOLD_API tilefold_status tilefold_execute_resized(const tilefold_plan *plan, const tilefold_problem *problem,
                                                       const tilefold_execution *execution, tilefold_message *message);
 

@@ -89,6 +89,10 @@ static tilefold_status check_resized(const tilefold_problem *bound, const tilefo
         if (problem->input_size[axis] > bound->input_size[axis])
             return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "input size %lld of axis %d is above the plan's %lld",
                                  (long long)problem->input_size[axis], (int)axis, (long long)bound->input_size[axis]);
+    if (bound->input_stride.channel == 1 && problem->input_stride.channel != 1 && problem->in_channels > 1)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "the plan's input has its channels side by side, this one has them %lld elements apart",
+                             (long long)problem->input_stride.channel);
     return TILEFOLD_OK;
 }
 

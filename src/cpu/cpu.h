@@ -49,14 +49,20 @@ typedef enum tilefold_operand {
 /* One thread's share of the scratch, in bytes from its beginning:
  *
  *     | operand panels | partial sums | weight panel | stage | init | zeros |
- *       positions x      positions x     where not     one     bias   a row of
- *       block of K       columns, where  prepacked     tile    tile   zeros
- *                        K is cut
+ *       positions x      positions x     where not     one     bias   what
+ *       block of K       columns, where  prepacked     tile    tile   padding
+ *                        K is cut                                     reads
  */
 typedef struct tilefold_cpu_arena {
     int64_t partial, weight, stage, init, zeros, bytes;
     int64_t operand_panel_bytes;
 } tilefold_cpu_arena;
+
+/* Parts of a depthwise operand panel: pointers [tap][pixel]; and for channels that cannot be read in place, pointers at
+ * unfolded rows and those rows, [tap][pixel][lane]. */
+typedef struct tilefold_depthwise_panel {
+    int64_t unfolded_pointers, unfolded, bytes;
+} tilefold_depthwise_panel;
 
 struct tilefold_cpu_work;
 
@@ -74,6 +80,7 @@ typedef struct tilefold_cpu_plan {
     bool positions_in_lanes;
     bool prepacked;
     bool cut;              /* some sum is cut into blocks */
+    bool overlaps;         /* a last weight panel that is not full begins earlier instead, and repeats some columns */
     int32_t mr, nv, nr;    /* the largest tile used */
     int32_t operand_width; /* U: mr or nr */
     int32_t weight_width;  /* V: nr or mr */
@@ -159,6 +166,10 @@ static inline void tilefold_cursor_advance(tilefold_cursor *cursor, const tilefo
 void tilefold_cpu_build_operand(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
                                 int64_t count, int64_t width, const tilefold_block *block, const float *zeros, char *panel);
 
+/* Pointers [tap][position] at the block's first channel, or at zeros where a tap lies outside the input. */
+void tilefold_cpu_point_at_rows(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start,
+                                int64_t count, const tilefold_block *block, const void *zeros, const void **rows);
+
 /* weights.c: packed weights, [group][class][panel][k][width]. */
 int64_t tilefold_cpu_packed_floats(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan);
 void tilefold_cpu_pack_weight(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan, const void *weight,
@@ -172,6 +183,8 @@ void tilefold_cpu_pack_panel(const tilefold_geometry *geometry, const tilefold_c
                              const tilefold_block *block, float *out);
 /* The width of the panel that begins at a column: V, or less for the last. */
 int64_t tilefold_cpu_panel_width(const tilefold_cpu_plan *plan, int64_t columns, int64_t column_begin);
+/* Where that panel really begins: earlier, if the plan overlaps and its width would pass the columns. */
+int64_t tilefold_cpu_panel_column(const tilefold_cpu_plan *plan, int64_t columns, int64_t column_begin);
 
 /* store.c: runs of columns of a panel whose outputs are evenly spaced. */
 typedef struct tilefold_column_run {
@@ -196,6 +209,7 @@ void tilefold_cpu_run_direct(const tilefold_cpu_work *work, const tilefold_tile 
 
 /* depthwise.c: direct, one channel a group, channels in lanes. */
 void tilefold_cpu_run_depthwise(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena);
+tilefold_depthwise_panel tilefold_cpu_depthwise_panel(const tilefold_cpu_plan *plan);
 
 /* planner.c */
 tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message *message);

@@ -2,11 +2,15 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * All groups are columns, and a column's sum runs over taps alone. A kernel call computes a few pixels by a panel of
- * channels; nothing is unfolded but the channels of a last panel that does not fill its vectors, which could not be read in
- * place without reading past the tensor, and channels that turn out not to be side by side (a resized problem). The arena's operand panel is
+ * All groups are columns, and a column's sum runs over taps alone:
  *
- *     | pointers [tap][pixel], a block of taps | unfolded rows [tap][pixel][lane], for that last panel |
+ *     for each few pixels of the tile:
+ *         for each panel of channels:
+ *             for each block of taps:     one call of a micro-kernel, on pointers at the pixels' channels
+ *
+ * The pointers are the same for all panels, so they are made once unless the sum is cut. A last panel that does not fill its
+ * vectors could not be read in place without reading past the tensor: it begins earlier and computes some channels a second
+ * time, or, where there is no room for that, is unfolded.
  */
 #include "../checked.h"
 #include "cpu.h"
@@ -15,122 +19,122 @@
 
 typedef struct depthwise {
     const tilefold_cpu_work *work;
+    const tilefold_cpu_plan *plan;
     const tilefold_tile *tile;
     char *arena;
     tilefold_cursor start; /* of the pixels in hand */
     int64_t pixels;
-    int64_t columns;       /* channels in all */
-    bool unfolds;          /* the panel in hand cannot be read in place */
+    int64_t taps;
+    tilefold_block block;  /* of taps, that the pointers are for */
+    int64_t output;        /* element of position and channel 0 */
 } depthwise;
 
-/* Element of the pixel's channel 0 at a tap, or -1 for padding (then *inside is false). */
-static bool find_pixel(const depthwise *d, const tilefold_cursor *cursor, int64_t tap, int64_t *element) {
-    const tilefold_geometry *geometry = d->work->geometry;
-    int64_t rest = tap;
-    *element = 0;
-    for (int axis = TILEFOLD_AXES - 1; axis >= 0; axis--) {
-        const tilefold_axis_part *part = &d->tile->part[axis];
-        int64_t position = part->in_first + cursor->q[axis] * part->in_step + rest % part->taps * part->in_tap;
-        if (position < 0 || position >= geometry->axis[axis].input) return false;
-        *element += position * geometry->in_axis[axis];
-        rest /= part->taps;
-    }
-    return true;
+tilefold_depthwise_panel tilefold_cpu_depthwise_panel(const tilefold_cpu_plan *plan) {
+    int64_t rows = plan->block_k * plan->mr;
+    int64_t pointers = tilefold_round_up(rows * (int64_t)sizeof(void *), TILEFOLD_ARENA_ALIGNMENT);
+    int64_t values = tilefold_round_up(rows * plan->nr * (int64_t)sizeof(float), TILEFOLD_ARENA_ALIGNMENT);
+    return (tilefold_depthwise_panel){pointers, 2 * pointers, 2 * pointers + values};
 }
 
-/* Pointers [tap][pixel] at channel `column`, for taps [begin, end). */
-static void point_at_pixels(const depthwise *d, int64_t begin, int64_t end, int64_t column, int64_t width) {
+/* Points at channel column_begin of the tile, for taps from `begin` on. */
+static void enter_block(depthwise *d, int64_t begin) {
+    tilefold_block block = {begin, tilefold_min(d->taps, begin + d->plan->block_k), 0, 1};
+    if (begin == d->block.tap_begin && d->block.tap_end == block.tap_end) return;
+    d->block = block;
+    if (d->taps == 0) return;
+    tilefold_cpu_work work = *d->work;
+    work.input += d->tile->column_begin * work.geometry->in_group * work.element_bytes;
+    tilefold_cpu_point_at_rows(&work, d->tile, d->start, d->pixels, &block, d->arena + d->plan->arena.zeros,
+                               (const void **)d->arena);
+}
+
+/* Unfolds `count` channels from `offset` on; returns pointers at them, `width` lanes each. */
+static const void *const *unfold(const depthwise *d, int64_t offset, int64_t count, int64_t width) {
     const tilefold_cpu_work *work = d->work;
-    const tilefold_cpu_plan *plan = work->plan;
-    const void **rows = (const void **)d->arena;
-    float *unfolded = (float *)(d->arena + tilefold_round_up(plan->block_k * plan->mr * (int64_t)sizeof *rows,
-                                                             TILEFOLD_ARENA_ALIGNMENT));
-    int64_t count = tilefold_min(width, d->columns - column);
-    for (int64_t tap = begin; tap < end; tap++) {
-        tilefold_cursor cursor = d->start;
-        for (int64_t i = 0; i < d->pixels; i++, tilefold_cursor_advance(&cursor, d->tile, 1), rows++) {
-            int64_t element;
-            bool inside = find_pixel(d, &cursor, tap, &element);
-            const char *in = work->input + (element + column * work->geometry->in_group) * work->element_bytes;
-            *rows = inside ? (const void *)in : d->arena + plan->arena.zeros;
-            if (!d->unfolds) continue;
-            memset(unfolded, 0, (size_t)width * sizeof *unfolded);
-            if (inside)
-                plan->kernels->load_run[work->geometry->type](unfolded, in, (ptrdiff_t)work->geometry->in_group, count);
-            *rows = unfolded;
-            unfolded += width;
-        }
+    tilefold_depthwise_panel panel = tilefold_cpu_depthwise_panel(d->plan);
+    const char *const *in = (const char *const *)d->arena;
+    const void **rows = (const void **)(d->arena + panel.unfolded_pointers);
+    float *out = (float *)(d->arena + panel.unfolded);
+    int64_t n = (d->block.tap_end - d->block.tap_begin) * d->pixels;
+    memset(out, 0, (size_t)(n * width) * sizeof *out);
+    for (int64_t i = 0; i < n; i++, out += width) {
+        d->plan->kernels->load_run[work->geometry->type](out, in[i] + offset * work->element_bytes, 1, count);
+        rows[i] = out;
     }
+    return rows;
 }
 
-static const float *panel_weights(const depthwise *d, int64_t column, int64_t width, int64_t taps, int64_t begin,
-                                  int64_t end) {
-    const tilefold_cpu_plan *plan = d->work->plan;
+/* Weights of the block for panel `column`. */
+static const float *panel_weights(const depthwise *d, int64_t column, int64_t width) {
+    const tilefold_cpu_plan *plan = d->plan;
     const tilefold_geometry *geometry = d->work->geometry;
-    if (taps == 0) return NULL;
+    if (d->taps == 0) return NULL;
     if (plan->prepacked)
-        return d->work->packed + tilefold_cpu_class_offset(geometry, plan, d->tile) + column * taps + begin * width;
+        return d->work->packed + tilefold_cpu_class_offset(geometry, plan, d->tile) + column * d->taps +
+               d->block.tap_begin * width;
     tilefold_axis_class classes[TILEFOLD_AXES];
     for (int axis = 0; axis < TILEFOLD_AXES; axis++)
         classes[axis] = tilefold_axis_get_class(&geometry->axis[axis], d->tile->part[axis].class_index);
-    tilefold_block block = {begin, end, 0, 1};
     float *out = (float *)(d->arena + plan->arena.weight);
-    tilefold_cpu_pack_panel(geometry, plan, d->work->weight, 0, classes, column, &block, out);
+    tilefold_cpu_pack_panel(geometry, plan, d->work->weight, 0, classes, column, &d->block, out);
     return out;
 }
 
-static void fill_init(const depthwise *d, int64_t column, int64_t width) {
+/* The bias of the tile's columns, or zeros. */
+static void fill_init(const depthwise *d) {
     const tilefold_geometry *geometry = d->work->geometry;
-    float *init = (float *)(d->arena + d->work->plan->arena.init);
-    memset(init, 0, (size_t)width * sizeof *init);
+    float *init = (float *)(d->arena + d->plan->arena.init);
+    memset(init, 0, (size_t)tilefold_round_up(d->plan->tiling.block_columns, d->plan->nr) * sizeof *init);
     if (!d->work->bias) return;
-    const char *bias = d->work->bias + column * (int64_t)tilefold_type_bytes(geometry->bias_type);
-    d->work->plan->kernels->load_run[geometry->bias_type](init, bias, 1, tilefold_min(width, d->columns - column));
+    const char *bias = d->work->bias + d->tile->column_begin * (int64_t)tilefold_type_bytes(geometry->bias_type);
+    d->plan->kernels->load_run[geometry->bias_type](init, bias, 1, d->tile->column_end - d->tile->column_begin);
 }
 
-/* The channels [column, column + width) of the pixels in hand. */
-static void run_panel(depthwise *d, int64_t column, int64_t width) {
-    const tilefold_cpu_plan *plan = d->work->plan;
+/* The channels of panel `begin`, for the pixels in hand. */
+static void run_panel(depthwise *d, int64_t begin) {
+    const tilefold_cpu_plan *plan = d->plan;
     const tilefold_geometry *geometry = d->work->geometry;
-    int64_t taps = tilefold_part_taps(d->tile), count = tilefold_min(width, d->columns - column);
-    tilefold_column_run run = {0, count, column * geometry->out_group, geometry->out_group};
-    for (int axis = 0; axis < TILEFOLD_AXES; axis++) run.offset += d->tile->part[axis].out_first * geometry->out_axis[axis];
-    float *stage = (float *)(d->arena + plan->arena.stage);
-    tilefold_tile_io io = {.init = (const float *)(d->arena + plan->arena.init), .out = stage, .out_stride = plan->nr,
-                           .low = -INFINITY, .high = INFINITY};
-    float *direct = NULL;
-    tilefold_type type = d->unfolds ? TILEFOLD_F32 : geometry->type;
-    int64_t begin = 0;
-    do {
-        int64_t end = tilefold_min(taps, begin + plan->block_k);
-        if (end == taps) {
+    int64_t width = tilefold_cpu_panel_width(plan, plan->tiling.columns, begin);
+    int64_t column = tilefold_cpu_panel_column(plan, plan->tiling.columns, begin);
+    int64_t count = tilefold_min(width, plan->tiling.columns - column), offset = column - d->tile->column_begin;
+    bool in_place = count == width;
+    tilefold_column_run run = {0, count, d->output + column * geometry->out_group, geometry->out_group};
+    float *stage = (float *)(d->arena + plan->arena.stage), *direct = NULL;
+    tilefold_tile_io io = {.init = (const float *)(d->arena + plan->arena.init) + offset, .out = stage,
+                           .out_stride = plan->nr, .low = -INFINITY, .high = INFINITY};
+    tilefold_depthwise_kernel kernel = plan->kernels->depthwise[in_place ? geometry->type : TILEFOLD_F32]
+                                                               [width / plan->kernels->lanes - 1][d->pixels - 1];
+    enter_block(d, 0);
+    for (;;) {
+        bool last = d->block.tap_end == d->taps;
+        if (last) {
             direct = tilefold_cpu_direct_output(d->work, d->tile, d->start, d->pixels, count, (int32_t)width, &run, 1,
                                                 &io.out_stride);
             if (direct) io.out = direct;
             io.low = geometry->clamp_low, io.high = geometry->clamp_high;
         }
-        point_at_pixels(d, begin, end, column, width);
-        plan->kernels->depthwise[type][width / plan->kernels->lanes - 1][d->pixels - 1](
-            end - begin, (const void *const *)d->arena, 0, panel_weights(d, column, width, taps, begin, end), width, &io);
+        const void *const *rows = in_place ? (const void *const *)d->arena : unfold(d, offset, count, width);
+        kernel(d->block.tap_end - d->block.tap_begin, rows, in_place ? offset : 0, panel_weights(d, begin, width), width,
+               &io);
+        if (last) break;
         io.init = stage, io.init_stride = plan->nr;
-        begin = end;
-    } while (begin < taps);
+        enter_block(d, d->block.tap_end);
+    }
     if (!direct) tilefold_cpu_store_tile(d->work, d->tile, d->start, d->pixels, &run, 1, stage, plan->nr);
 }
 
 void tilefold_cpu_run_depthwise(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {
     const tilefold_cpu_plan *plan = work->plan;
-    depthwise d = {.work = work, .tile = tile, .arena = arena, .columns = plan->tiling.columns};
-    memset(arena + plan->arena.zeros, 0, (size_t)plan->nr * sizeof(float));
-    for (int64_t column = tile->column_begin; column < tile->column_end; column += plan->weight_width) {
-        int64_t width = tilefold_cpu_panel_width(plan, d.columns, column);
-        d.unfolds = column + width > d.columns || work->geometry->in_group != 1;
-        fill_init(&d, column, width);
-        d.start = tilefold_cursor_at(tile, tile->position_begin);
-        for (int64_t position = tile->position_begin; position < tile->position_end; position += plan->mr) {
-            d.pixels = tilefold_min(plan->mr, tile->position_end - position);
-            run_panel(&d, column, width);
-            for (int64_t i = 0; i < d.pixels; i++) tilefold_cursor_advance(&d.start, tile, 1);
-        }
+    depthwise d = {.work = work, .plan = plan, .tile = tile, .arena = arena, .taps = tilefold_part_taps(tile)};
+    d.start = tilefold_cursor_at(tile, tile->position_begin);
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++) d.output += tile->part[axis].out_first * work->geometry->out_axis[axis];
+    memset(arena + plan->arena.zeros, 0, (size_t)tilefold_round_up(plan->tiling.block_columns, plan->nr) * sizeof(float));
+    fill_init(&d);
+    for (int64_t position = tile->position_begin; position < tile->position_end; position += d.pixels) {
+        d.pixels = tilefold_min(plan->mr, tile->position_end - position);
+        d.block = (tilefold_block){-1, -1, 0, 1};
+        for (int64_t column = tile->column_begin; column < tile->column_end; column += plan->weight_width)
+            run_panel(&d, column);
+        for (int64_t i = 0; i < d.pixels; i++) tilefold_cursor_advance(&d.start, tile, 1);
     }
 }

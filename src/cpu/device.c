@@ -131,10 +131,6 @@ static tilefold_status execute(const tilefold_plan *plan, const tilefold_geometr
                                const tilefold_execution *request, tilefold_message *message) {
     const tilefold_cpu_plan *cpu = plan->state;
     const tilefold_cpu_context *context = plan->context->state;
-    if (cpu->operand == TILEFOLD_OPERAND_ROWS && geometry->in_channels > 1 && geometry->in_channel != 1)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "the plan reads channels side by side; the resized input has them %lld elements apart",
-                             (long long)geometry->in_channel);
     tilefold_cpu_work work = {.plan = cpu, .geometry = geometry, .input = request->input, .weight = request->weight,
                               .packed = request->packed_weight, .output = request->output,
                               .bias = geometry->bias_type == TILEFOLD_NONE ? NULL : request->bias,

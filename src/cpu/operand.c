@@ -103,19 +103,21 @@ static void unfold_panel(const tilefold_cpu_work *work, const tilefold_tile *til
     }
 }
 
-/* Pointers [tap][row] at the block's first channel. Channels are contiguous fp32. */
-static void point_at_rows(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start, int64_t count,
-                          const tilefold_block *block, const float *zeros, const float **rows) {
-    const float *input = (const float *)work->input + block->channel_begin;
-    int64_t position_stride = tile->part[2].in_step * work->geometry->in_axis[2];
+void tilefold_cpu_point_at_rows(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start,
+                                int64_t count, const tilefold_block *block, const void *zeros, const void **rows) {
+    const char *input = work->input + block->channel_begin * work->geometry->in_channel * work->element_bytes;
+    int64_t position_bytes = tile->part[2].in_step * work->geometry->in_axis[2] * work->element_bytes;
     tap t = tap_at(tile, block->tap_begin);
     for (int64_t index = block->tap_begin; index < block->tap_end; index++, next_tap(&t, tile)) {
         tilefold_cursor cursor = start;
         for (int64_t done = 0; done < count;) {
             int64_t run = tilefold_cursor_run(&cursor, tile, count - done);
             run_source source = find_source(work->geometry, tile, &cursor, &t, run);
-            for (int64_t i = 0; i < run; i++)
-                *rows++ = i >= source.begin && i < source.end ? input + source.at + i * position_stride : zeros;
+            const char *inside = input + (source.begin < source.end ? source.at * work->element_bytes : 0);
+            for (int64_t i = 0; i < source.begin; i++) rows[i] = zeros;
+            for (int64_t i = source.begin; i < source.end; i++) rows[i] = inside + i * position_bytes;
+            for (int64_t i = source.end; i < run; i++) rows[i] = zeros;
+            rows += run;
             tilefold_cursor_advance(&cursor, tile, run);
             done += run;
         }
@@ -242,7 +244,9 @@ void tilefold_cpu_build_operand(const tilefold_cpu_work *work, const tilefold_ti
                                 int64_t count, int64_t width, const tilefold_block *block, const float *zeros, char *panel) {
     switch (work->plan->operand) {
     case TILEFOLD_OPERAND_VALUES: unfold_panel(work, tile, cursor, count, width, block, (float *)panel); break;
-    case TILEFOLD_OPERAND_ROWS: point_at_rows(work, tile, cursor, count, block, zeros, (const float **)panel); break;
+    case TILEFOLD_OPERAND_ROWS:
+        tilefold_cpu_point_at_rows(work, tile, cursor, count, block, zeros, (const void **)panel);
+        break;
     case TILEFOLD_OPERAND_LANES: point_at_lanes(work, tile, cursor, count, width, block, panel); break;
     }
 }

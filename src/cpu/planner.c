@@ -27,7 +27,7 @@ typedef struct shape {
     int64_t row_taps;              /* taps of its innermost axis */
     int64_t folds;                 /* of its class */
     int64_t most_taps;             /* of any part */
-    double share;                  /* of all multiply-adds that are in one dominant part of one group */
+    double share;                  /* of all multiply-adds that are in one dominant part of one group and image */
 } shape;
 
 static const tilefold_cpu_algorithm unfold = {TILEFOLD_ALGORITHM_UNFOLD, tilefold_cpu_run_product};
@@ -168,12 +168,16 @@ static double copied_share(const shape *s, const tilefold_cpu_plan *p) {
     return crossing + (1 - crossing) * once * (in_place ? fmin(1, 2 * (double)p->nr / row) : 1);
 }
 
+/* The whole problem, in dominant parts: of one group, or of all groups where they are columns. */
+static double parts_alike(const shape *s, const tilefold_cpu_plan *p) {
+    return fmax(1.0, 1 / s->share * (double)p->tiling.groups / (double)s->geometry->groups);
+}
+
 static double ceil_div(double a, double b) { return ceil(a / b); }
 
 /* Cycles of the whole problem on one of the threads. */
 static double estimate(const shape *s, const tilefold_cpu_plan *p) {
     const tilefold_geometry *g = s->geometry;
-    bool all_groups = p->tiling.groups != g->groups;
     double m = (double)s->positions, n = (double)(p->tiling.columns * s->folds);
     double k = (double)(s->taps * g->in_channels);
     double tile_positions = fmin(m, (double)p->tiling.positions);
@@ -202,9 +206,8 @@ static double estimate(const shape *s, const tilefold_cpu_plan *p) {
     double weight_bytes = k * n * 4;
     if (weight_bytes > (double)s->l2_bytes / 2) cycles += position_tiles * weight_bytes / 24;
     if (!p->prepacked) cycles += position_tiles * k * n;
-    double groups = (double)g->batch * (double)(all_groups ? 1 : g->groups);
-    double total = cycles / s->share * (all_groups ? (double)g->groups : 1) * groups;
-    double tiles = fmax(1.0, position_tiles * column_tiles * groups * (all_groups ? 1 : 1 / s->share));
+    double others = parts_alike(s, p), total = cycles * others;
+    double tiles = fmax(1.0, position_tiles * column_tiles * others);
     double turns = ceil_div(tiles, s->threads);
     double start = s->threads > 1 ? 15000 : 0;
     return start + total * turns / tiles + tiles / s->threads * 300;
@@ -218,8 +221,7 @@ static int64_t align(int64_t bytes) { return tilefold_round_up(bytes, TILEFOLD_A
 static int64_t operand_panel_bytes(const shape *s, const tilefold_cpu_plan *p) {
     int64_t channels = tilefold_max(1, s->geometry->in_channels), pointer = (int64_t)sizeof(void *);
     int64_t values = p->block_k * p->operand_width * (int64_t)sizeof(float);
-    if (p->algorithm == &depthwise)
-        return align(p->block_k * p->mr * pointer) + align(p->block_k * p->mr * p->nr * (int64_t)sizeof(float));
+    if (p->algorithm == &depthwise) return tilefold_cpu_depthwise_panel(p).bytes;
     if (p->operand == TILEFOLD_OPERAND_ROWS) return align(tilefold_max(1, p->block_k / channels) * p->mr * pointer);
     if (p->operand == TILEFOLD_OPERAND_LANES) return align(p->block_k * pointer) + align(values);
     return align(values);
@@ -239,11 +241,11 @@ static bool lay_out(const shape *s, tilefold_cpu_plan *p, int64_t panels) {
     if (!tilefold_add(bytes, partial, &bytes) || bytes > s->budget) return false;
     arena->weight = bytes;
     arena->stage = arena->weight + (p->prepacked ? 0 : align(p->block_k * p->weight_width * (int64_t)sizeof(float)));
+    int64_t lanes = p->nr, zeros = 0;
+    if (p->operand == TILEFOLD_OPERAND_ROWS) zeros = tilefold_min(p->block_k, s->geometry->in_channels);
+    if (p->algorithm == &depthwise) lanes = zeros = tilefold_round_up(p->tiling.block_columns, p->nr);
     arena->init = arena->stage + tile_bytes;
-    arena->zeros = arena->init + (p->positions_in_lanes ? tile_bytes : align(p->nr * (int64_t)sizeof(float)));
-    int64_t zeros = 0;
-    if (p->operand == TILEFOLD_OPERAND_ROWS)
-        zeros = p->algorithm != &depthwise ? tilefold_min(p->block_k, s->geometry->in_channels) : p->nr;
+    arena->zeros = arena->init + (p->positions_in_lanes ? tile_bytes : align(lanes * (int64_t)sizeof(float)));
     arena->bytes = arena->zeros + align(zeros * (int64_t)sizeof(float));
     return arena->bytes <= s->budget;
 }
@@ -270,8 +272,7 @@ static int64_t useful_panels(const shape *s, const tilefold_cpu_plan *p) {
     int64_t output = p->operand_width * p->tiling.block_columns * (int64_t)sizeof(float);
     int64_t cached = tilefold_max(1, s->l2_bytes / 2 / (operand_panel_bytes(s, p) + partial / 2 + output / 2));
     if (!builds_tiles(p)) cached = 64;
-    double others = (double)s->geometry->batch * (double)p->tiling.groups / s->share;
-    int64_t wanted = s->threads > 1 ? (int64_t)fmin(ceil(4.0 * s->threads / fmax(others, 1e-9)), 1e6) : 1;
+    int64_t wanted = s->threads > 1 ? (int64_t)ceil(4.0 * s->threads / parts_alike(s, p)) : 1;
     int64_t shared = tilefold_max(1, all / tilefold_max(1, wanted));
     return tilefold_min(tilefold_min(all, cached), shared);
 }
@@ -283,6 +284,7 @@ static bool is_cut(const shape *s, const tilefold_cpu_plan *p) {
 /* Chooses the tile for the block and the columns in *p, and keeps it in *best if it is the cheapest. */
 static bool consider(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
     p->cut = is_cut(s, p);
+    p->overlaps = p->algorithm == &depthwise && p->tiling.block_columns >= p->tiling.columns;
     int64_t panels = panels_that_fit(s, p, useful_panels(s, p));
     if (panels == 0) return false;
     lay_out(s, p, panels);

@@ -12,6 +12,11 @@ int64_t tilefold_cpu_panel_width(const tilefold_cpu_plan *plan, int64_t columns,
     return plan->positions_in_lanes ? width : tilefold_round_up(width, plan->kernels->lanes);
 }
 
+int64_t tilefold_cpu_panel_column(const tilefold_cpu_plan *plan, int64_t columns, int64_t column_begin) {
+    int64_t earlier = columns - tilefold_cpu_panel_width(plan, columns, column_begin);
+    return plan->overlaps && earlier >= 0 ? tilefold_min(column_begin, earlier) : column_begin;
+}
+
 /* Floats that the panels of a class take for each k. */
 static int64_t padded_columns(const tilefold_cpu_plan *plan, int64_t columns) {
     int64_t whole = columns / plan->weight_width * plan->weight_width;
@@ -112,7 +117,8 @@ void tilefold_cpu_pack_panel(const tilefold_geometry *geometry, const tilefold_c
                              const tilefold_block *block, float *out) {
     int64_t element_bytes = (int64_t)tilefold_type_bytes(geometry->type);
     int64_t columns = class_columns(plan, classes), width = tilefold_cpu_panel_width(plan, columns, column_begin);
-    int64_t count = tilefold_min(plan->weight_width, columns - column_begin);
+    column_begin = tilefold_cpu_panel_column(plan, columns, column_begin);
+    int64_t count = tilefold_min(width, columns - column_begin);
     int64_t channels = block->channel_end - block->channel_begin;
     int64_t base = geometry->weight_offset + group * geometry->weight_group + block->channel_begin * geometry->weight_in;
     int64_t offsets[MAX_WIDTH];
