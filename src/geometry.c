@@ -39,6 +39,9 @@ static int64_t inverse_modulo(int64_t a, int64_t modulus) {
     return modulus == 1 ? 0 : tilefold_modulo(t0, modulus);
 }
 
+/* More columns than this gain nothing from being computed together. */
+#define MAX_FOLDED_COLUMNS INT32_MAX
+
 /* ------------------------------------------------------------------------------------------------- checking ---- */
 
 static tilefold_status check_positive(int64_t value, const char *name, int32_t axis, tilefold_message *message) {
@@ -233,7 +236,7 @@ static bool weight_fits(const tilefold_problem *p) {
         if (!extend(p->kernel[axis], strides->spatial[axis], &reach)) return false;
         if (!tilefold_multiply(elements, p->kernel[axis], &elements)) return false;
     }
-    return elements <= MAX_POSITION / 256; /* leaves room for padding a panel */
+    return elements <= MAX_POSITION / 16384; /* leaves room for the bytes of any panel made of them */
 }
 
 /* ----------------------------------------------------------------------------------------------- normal form ---- */
@@ -279,6 +282,14 @@ static void init_strides(tilefold_geometry *g, const tilefold_problem *p) {
     }
 }
 
+/* The stride of an axis of size 1 may be anything; it is never taken. */
+static void drop_idle_strides(tilefold_geometry *g) {
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
+        if (g->axis[axis].input == 1) g->in_axis[axis] = 0;
+        if (g->axis[axis].output == 1) g->out_axis[axis] = 0;
+    }
+}
+
 tilefold_status tilefold_geometry_init(tilefold_geometry *geometry, const tilefold_problem *problem,
                                        tilefold_message *message) {
     int64_t output_size[TILEFOLD_MAX_RANK];
@@ -307,6 +318,7 @@ tilefold_status tilefold_geometry_init(tilefold_geometry *geometry, const tilefo
     if (!fits || outputs > MAX_POSITION)
         return tilefold_fail(message, TILEFOLD_OVERFLOW, "the number of outputs does not fit 64 bits");
     init_strides(&g, problem);
+    drop_idle_strides(&g);
     *geometry = g;
     return TILEFOLD_OK;
 }
@@ -314,11 +326,13 @@ tilefold_status tilefold_geometry_init(tilefold_geometry *geometry, const tilefo
 /* ----------------------------------------------------------------------------------------- parts and classes ---- */
 
 bool tilefold_geometry_can_fold(const tilefold_geometry *geometry) {
+    int64_t columns = geometry->out_channels;
     bool dilated = false;
     for (int at = 0; at < TILEFOLD_AXES; at++) {
         const tilefold_axis *axis = &geometry->axis[at];
         if (axis->input_dilation == 1) continue;
         if (axis->stride != 1 || (axis->tap_step != 1 && axis->tap_step != -1)) return false;
+        if (!tilefold_multiply(columns, axis->input_dilation, &columns) || columns > MAX_FOLDED_COLUMNS) return false;
         dilated = true;
     }
     return dilated;
@@ -422,8 +436,12 @@ int64_t tilefold_axis_parts(const tilefold_axis *axis) {
     return axis->folded ? 6 : tilefold_min(axis->phases, axis->output);
 }
 
+/* Steps that are never taken become 1, so that their product with a stride cannot overflow. */
 tilefold_axis_part tilefold_axis_get_part(const tilefold_axis *axis, int64_t index) {
-    return axis->folded ? folded_part(axis, index) : phase_part(axis, index);
+    tilefold_axis_part part = axis->folded ? folded_part(axis, index) : phase_part(axis, index);
+    if (part.count <= 1) part.in_step = part.out_step = 1;
+    if (part.taps <= 1) part.in_tap = 1;
+    return part;
 }
 
 /* ---------------------------------------------------------------------------------------------------- counts ---- */

@@ -3,7 +3,7 @@
 
 #include "checked.h"
 
-int64_t tilefold_class_columns(const tilefold_tiling *tiling, const tilefold_axis_part part[TILEFOLD_AXES]) {
+int64_t tilefold_class_columns(const tilefold_tiling *tiling, const tilefold_axis_part *part) {
     return tiling->columns * part[0].class_folds * part[1].class_folds * part[2].class_folds;
 }
 

@@ -58,7 +58,7 @@ void tilefold_tile_walk_init(tilefold_tile_walk *walk, const tilefold_geometry *
 /* Tile `number` of tilefold_tiles_total(); numbers must not descend. */
 const tilefold_tile *tilefold_tile_walk_to(tilefold_tile_walk *walk, int64_t number);
 
-/* Columns of the class that a part belongs to, for one group. */
-int64_t tilefold_class_columns(const tilefold_tiling *tiling, const tilefold_axis_part part[TILEFOLD_AXES]);
+/* Columns of the class that a part, given by its three axes, belongs to; for one group. */
+int64_t tilefold_class_columns(const tilefold_tiling *tiling, const tilefold_axis_part *part);
 
 #endif /* TILEFOLD_TILES_H */

@@ -78,6 +78,8 @@ typedef struct tilefold_cpu_plan {
     tilefold_tiling tiling;
     tilefold_operand operand;
     bool positions_in_lanes;
+    bool builds_tiles;     /* operands for a whole tile at once; else for one kernel call at a time */
+    bool depthwise;        /* all groups are columns */
     bool prepacked;
     bool cut;              /* some sum is cut into blocks */
     bool overlaps;         /* a last weight panel that is not full begins earlier instead, and repeats some columns */

@@ -29,7 +29,7 @@ static void next_tap(tap *t, const tilefold_tile *tile) {
 }
 
 /* Of a run of `count` positions from the cursor on, those in [begin, end) lie inside the input at this tap; `at` is the
- * element of position 0 of the run, wherever that is. */
+ * element of the first of them. */
 typedef struct run_source {
     int64_t begin, end, at;
 } run_source;
@@ -49,7 +49,14 @@ static run_source find_source(const tilefold_geometry *geometry, const tilefold_
     int64_t end = last < 0 ? 0 : tilefold_floor_div(last, step) + 1;
     begin = tilefold_min(begin, count);
     end = tilefold_max(begin, tilefold_min(end, count));
-    return (run_source){begin, end, z * geometry->in_axis[0] + y * geometry->in_axis[1] + x * geometry->in_axis[2]};
+    if (begin == end) return (run_source){0, 0, 0};
+    int64_t at = z * geometry->in_axis[0] + y * geometry->in_axis[1] + (x + begin * step) * geometry->in_axis[2];
+    return (run_source){begin, end, at};
+}
+
+/* Elements between neighbouring positions of a row that both lie inside the input. */
+static int64_t position_stride(const tilefold_geometry *geometry, const tilefold_tile *tile) {
+    return tilefold_min(tile->part[2].in_step, geometry->axis[2].input) * geometry->in_axis[2];
 }
 
 static void zero_lanes(float *out, int64_t width, int64_t begin, int64_t end, int64_t k) {
@@ -59,7 +66,7 @@ static void zero_lanes(float *out, int64_t width, int64_t begin, int64_t end, in
 }
 
 /* Unfolds `channels` channels at one tap for a run of positions into out[c*width + i]. */
-static void unfold_run(const tilefold_cpu_work *work, const run_source *source, int64_t position_stride, int64_t first_channel,
+static void unfold_run(const tilefold_cpu_work *work, const run_source *source, int64_t stride, int64_t first_channel,
                        int64_t channels, int64_t count, int64_t width, float *out) {
     const tilefold_geometry *geometry = work->geometry;
     const tilefold_cpu_kernels *kernels = work->plan->kernels;
@@ -67,17 +74,15 @@ static void unfold_run(const tilefold_cpu_work *work, const run_source *source, 
     zero_lanes(out, width, 0, source->begin, channels);
     zero_lanes(out, width, source->end, count, channels);
     if (inside == 0) return;
-    int64_t at = source->at + source->begin * position_stride + first_channel * channel_stride;
-    const char *in = work->input + at * work->element_bytes;
+    const char *in = work->input + (source->at + first_channel * channel_stride) * work->element_bytes;
     float *inner = out + source->begin;
-    int64_t position_gap = position_stride < 0 ? -position_stride : position_stride;
-    if (position_gap <= (channel_stride < 0 ? -channel_stride : channel_stride)) {
+    if (tilefold_max(stride, -stride) <= tilefold_max(channel_stride, -channel_stride)) {
         for (int64_t c = 0; c < channels; c++)
             kernels->load_run[geometry->type](inner + c * width, in + c * channel_stride * work->element_bytes,
-                                              position_stride, inside);
+                                              stride, inside);
     } else {
         const void *rows[MAX_WIDTH];
-        for (int64_t i = 0; i < inside; i++) rows[i] = in + i * position_stride * work->element_bytes;
+        for (int64_t i = 0; i < inside; i++) rows[i] = in + i * stride * work->element_bytes;
         kernels->transpose_rows[geometry->type](inner, width, rows, inside, channel_stride, channels);
     }
 }
@@ -86,7 +91,7 @@ static void unfold_run(const tilefold_cpu_work *work, const run_source *source, 
 static void unfold_panel(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start, int64_t count,
                          int64_t width, const tilefold_block *block, float *out) {
     int64_t channels = block->channel_end - block->channel_begin;
-    int64_t position_stride = tile->part[2].in_step * work->geometry->in_axis[2];
+    int64_t stride = position_stride(work->geometry, tile);
     tap t = tap_at(tile, block->tap_begin);
     for (int64_t index = block->tap_begin; index < block->tap_end; index++, next_tap(&t, tile)) {
         tilefold_cursor cursor = start;
@@ -94,7 +99,7 @@ static void unfold_panel(const tilefold_cpu_work *work, const tilefold_tile *til
         while (done < count) {
             int64_t run = tilefold_cursor_run(&cursor, tile, count - done);
             run_source source = find_source(work->geometry, tile, &cursor, &t, run);
-            unfold_run(work, &source, position_stride, block->channel_begin, channels, run, width, out + done);
+            unfold_run(work, &source, stride, block->channel_begin, channels, run, width, out + done);
             tilefold_cursor_advance(&cursor, tile, run);
             done += run;
         }
@@ -106,16 +111,16 @@ static void unfold_panel(const tilefold_cpu_work *work, const tilefold_tile *til
 void tilefold_cpu_point_at_rows(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start,
                                 int64_t count, const tilefold_block *block, const void *zeros, const void **rows) {
     const char *input = work->input + block->channel_begin * work->geometry->in_channel * work->element_bytes;
-    int64_t position_bytes = tile->part[2].in_step * work->geometry->in_axis[2] * work->element_bytes;
+    int64_t position_bytes = position_stride(work->geometry, tile) * work->element_bytes;
     tap t = tap_at(tile, block->tap_begin);
     for (int64_t index = block->tap_begin; index < block->tap_end; index++, next_tap(&t, tile)) {
         tilefold_cursor cursor = start;
         for (int64_t done = 0; done < count;) {
             int64_t run = tilefold_cursor_run(&cursor, tile, count - done);
             run_source source = find_source(work->geometry, tile, &cursor, &t, run);
-            const char *inside = input + (source.begin < source.end ? source.at * work->element_bytes : 0);
+            const char *inside = input + source.at * work->element_bytes;
             for (int64_t i = 0; i < source.begin; i++) rows[i] = zeros;
-            for (int64_t i = source.begin; i < source.end; i++) rows[i] = inside + i * position_bytes;
+            for (int64_t i = source.begin; i < source.end; i++) rows[i] = inside + (i - source.begin) * position_bytes;
             for (int64_t i = source.end; i < run; i++) rows[i] = zeros;
             rows += run;
             tilefold_cursor_advance(&cursor, tile, run);
@@ -146,7 +151,7 @@ static int64_t row_element(const tilefold_geometry *geometry, const tap_row *row
 /* All lanes of all taps lie inside the input, side by side. */
 static bool point_in_place(const tilefold_cpu_work *work, const tilefold_axis_part *part, const tap_row *row) {
     const tilefold_geometry *geometry = work->geometry;
-    if (geometry->type != TILEFOLD_F32 || part->in_step * geometry->in_axis[2] != 1 || !row_inside(geometry, row))
+    if (geometry->type != TILEFOLD_F32 || part->in_step != 1 || geometry->in_axis[2] != 1 || !row_inside(geometry, row))
         return false;
     int64_t early = row->first * part->in_tap, late = (row->end - 1) * part->in_tap;
     int64_t low = row->x + tilefold_min(early, late), high = row->x + tilefold_max(early, late) + (row->width - 1) * part->in_step;
@@ -183,7 +188,8 @@ static void copy_row(const tilefold_cpu_work *work, const tap_row *row, int64_t 
     const char *in = work->input + at * work->element_bytes;
     for (int64_t c = 0; c < row->channels; c++, out += length, in += geometry->in_channel * work->element_bytes) {
         for (int64_t u = 0; u < begin; u++) out[u] = 0.0f;
-        work->plan->kernels->load_run[geometry->type](out + begin, in, step * geometry->in_axis[2], end - begin);
+        work->plan->kernels->load_run[geometry->type](
+            out + begin, in, tilefold_min(step, geometry->axis[2].input) * geometry->in_axis[2], end - begin);
         for (int64_t u = end; u < length; u++) out[u] = 0.0f;
     }
 }

@@ -3,32 +3,17 @@
  * SPDX-License-Identifier: MIT
  *
  * Candidates are the algorithms below, in each cut of the problem (by phase, folded), with each kernel width and a few
- * block sizes. For each, the tile is the largest that the limit and the cache allow; the cheapest by the model wins. The
- * model counts cycles of a machine with one vector multiply-add a cycle; its constants were measured on Zen 4 and only need
- * to rank candidates. Nothing here changes bits.
+ * block sizes. For each, the tile is the largest that the limit and the cache allow; the cheapest by the cost model (cost.c)
+ * wins. Nothing here changes bits.
  */
 #include "../checked.h"
 #include "../message.h"
-#include "cpu.h"
+#include "cost.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-/* What the planner knows about the part that does most of the work, and about the whole. */
-typedef struct shape {
-    const tilefold_geometry *geometry;
-    const tilefold_cpu_kernels *kernels;
-    int64_t l2_bytes;
-    int64_t budget;                /* scratch bytes of one thread */
-    int32_t threads;
-    bool prepack;
-    int64_t taps, positions, row;  /* of the dominant part; positions in one row of it */
-    int64_t row_taps;              /* taps of its innermost axis */
-    int64_t folds;                 /* of its class */
-    int64_t most_taps;             /* of any part */
-    double share;                  /* of all multiply-adds that are in one dominant part of one group and image */
-} shape;
+typedef tilefold_cpu_shape shape;
 
 static const tilefold_cpu_algorithm unfold = {TILEFOLD_ALGORITHM_UNFOLD, tilefold_cpu_run_product};
 static const tilefold_cpu_algorithm implicit = {TILEFOLD_ALGORITHM_IMPLICIT, tilefold_cpu_run_product};
@@ -42,12 +27,6 @@ typedef struct variant {
     bool positions_in_lanes;
     bool (*applies)(const shape *s);
 } variant;
-
-/* Input elements between neighbouring positions of a row, counted along the row. */
-static int64_t position_step(const shape *s) {
-    const tilefold_axis *axis = &s->geometry->axis[TILEFOLD_AXES - 1];
-    return axis->stride / (axis->input_dilation / axis->phases);
-}
 
 static bool unit_stride(int64_t stride, int64_t size) { return stride == 1 || size == 1; }
 
@@ -65,7 +44,8 @@ static bool few_columns(const shape *s) { return s->folds * s->geometry->out_cha
 
 /* Pixels can be read in place. */
 static bool pixels_in_place(const shape *s) {
-    return s->geometry->type == TILEFOLD_F32 && position_step(s) * s->geometry->in_axis[TILEFOLD_AXES - 1] == 1;
+    return s->geometry->type == TILEFOLD_F32 && tilefold_cpu_position_step(s) == 1 &&
+           s->geometry->in_axis[TILEFOLD_AXES - 1] == 1;
 }
 
 static bool channels_are_groups(const shape *s) {
@@ -85,134 +65,6 @@ static const variant variants[] = {
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
-static bool is_depthwise(const variant *v) { return v->algorithm == &depthwise; }
-
-/* Algorithms that build the operand for a whole tile at once; the others for one kernel call at a time. */
-static bool builds_tiles(const tilefold_cpu_plan *p) { return p->algorithm == &unfold || p->algorithm == &implicit; }
-
-/* ------------------------------------------------------------------------------------------------------ shape ---- */
-
-static void find_dominant(shape *s) {
-    tilefold_axis_kind kinds[TILEFOLD_AXES][TILEFOLD_MAX_KINDS];
-    int used[TILEFOLD_AXES];
-    s->most_taps = s->folds = s->taps = s->positions = 1;
-    for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
-        used[axis] = tilefold_axis_get_kinds(&s->geometry->axis[axis], kinds[axis]);
-        const tilefold_axis_kind *best = &kinds[axis][0];
-        int64_t most = 0;
-        for (int i = 0; i < used[axis]; i++) {
-            const tilefold_axis_kind *kind = &kinds[axis][i];
-            most = tilefold_max(most, kind->taps);
-            double work = (double)kind->count * (double)kind->folds * (double)kind->taps;
-            if (work > (double)best->count * (double)best->folds * (double)best->taps) best = kind;
-        }
-        s->taps *= best->taps;
-        s->positions *= best->count;
-        s->folds *= best->folds;
-        s->most_taps *= most;
-        s->row = best->count;
-        s->row_taps = best->taps;
-    }
-    double part = (double)s->taps * (double)s->positions * (double)s->folds * (double)s->geometry->in_channels *
-                  (double)s->geometry->out_channels;
-    double all = (double)tilefold_geometry_macs(s->geometry);
-    s->share = all > 0 && part > 0 ? part / all : 1;
-}
-
-/* ------------------------------------------------------------------------------------------------------- cost ---- */
-
-/* Cycles of one step of K in a kernel: bound by its multiply-adds, its loads, or the latency of few sums. */
-static double step_cycles(const tilefold_cpu_plan *p, double rows, double vectors) {
-    double loads = rows + vectors;
-    if (p->operand == TILEFOLD_OPERAND_ROWS) loads += rows;
-    if (p->operand == TILEFOLD_OPERAND_LANES) loads += 1;
-    return fmax(fmax(rows * vectors, 0.6 * loads), 4.0) + 0.4;
-}
-
-/* Cycles to unfold one element. */
-static double unfold_cycles(const shape *s, const tilefold_cpu_plan *p) {
-    const tilefold_geometry *g = s->geometry;
-    int64_t step = position_step(s) * g->in_axis[TILEFOLD_AXES - 1];
-    double run = (double)tilefold_min(tilefold_min(p->operand_width, s->row), s->positions);
-    bool along_pixels = llabs(step) <= llabs(g->in_channel);
-    if (along_pixels) return (step == 1 ? 0.12 : step == 2 ? 0.3 : 1.0) + 14.0 / run;
-    return g->in_channel == 1 ? 0.4 + 60.0 / (run * (double)g->in_channels) : 1.2;
-}
-
-/* Cycles to store one output that the kernel cannot write itself. */
-static double store_cycles(const shape *s, const tilefold_cpu_plan *p) {
-    const tilefold_geometry *g = s->geometry;
-    const tilefold_axis *axis = &g->axis[TILEFOLD_AXES - 1];
-    int64_t pixel_stride = g->out_axis[TILEFOLD_AXES - 1] * axis->phases;
-    int64_t lane_stride = p->positions_in_lanes ? pixel_stride : g->out_channel;
-    if (!p->positions_in_lanes && p->tiling.columns == 1) lane_stride = g->out_axis[TILEFOLD_AXES - 1]; /* folds */
-    int64_t run = p->positions_in_lanes ? s->row : p->tiling.columns == 1 ? s->folds : p->tiling.columns;
-    double lanes = (double)tilefold_min(p->nr, run);
-    bool contiguous = llabs(lane_stride) == 1, whole = contiguous && lanes >= p->nr && g->type == TILEFOLD_F32;
-    double each = contiguous ? 0.25 : llabs(lane_stride) < 16 ? 1.2 : 4.0; /* 4: a cache line for every element */
-    return whole ? 0.1 : each + 10.0 / lanes;
-}
-
-/* The share of the operand that must be copied: all of it, or what padding and strides disturb of what is read in place,
- * where a row is copied once for all taps that are a multiple of the stride apart. */
-static double copied_share(const shape *s, const tilefold_cpu_plan *p) {
-    if (p->operand == TILEFOLD_OPERAND_VALUES) return 1;
-    if (p->operand == TILEFOLD_OPERAND_ROWS) return 0;
-    const tilefold_geometry *g = s->geometry;
-    int64_t step = position_step(s), lanes = p->kernels->lanes;
-    double once = (double)tilefold_min(step, s->row_taps) / (double)tilefold_max(1, s->row_taps), row = (double)s->row;
-    bool in_place = g->type == TILEFOLD_F32 && step * g->in_axis[TILEFOLD_AXES - 1] == 1;
-    if (!builds_tiles(p)) /* panels keep to rows, unless those are short */
-        return s->row < lanes ? 1 : once * (in_place ? fmin(1, (double)p->nr / row) : 1);
-    double crossing = s->row % p->nr == 0 ? 0 : fmin(1, (double)p->nr / row);
-    return crossing + (1 - crossing) * once * (in_place ? fmin(1, 2 * (double)p->nr / row) : 1);
-}
-
-/* The whole problem, in dominant parts: of one group, or of all groups where they are columns. */
-static double parts_alike(const shape *s, const tilefold_cpu_plan *p) {
-    return fmax(1.0, 1 / s->share * (double)p->tiling.groups / (double)s->geometry->groups);
-}
-
-static double ceil_div(double a, double b) { return ceil(a / b); }
-
-/* Cycles of the whole problem on one of the threads. */
-static double estimate(const shape *s, const tilefold_cpu_plan *p) {
-    const tilefold_geometry *g = s->geometry;
-    double m = (double)s->positions, n = (double)(p->tiling.columns * s->folds);
-    double k = (double)(s->taps * g->in_channels);
-    double tile_positions = fmin(m, (double)p->tiling.positions);
-    double position_tiles = ceil_div(m, (double)p->tiling.positions);
-    double column_tiles = ceil_div(n, (double)p->tiling.block_columns);
-    double blocks = fmax(1.0, ceil_div(k, (double)p->block_k));
-    double lanes = p->kernels->lanes;
-
-    double rows_total = p->positions_in_lanes ? n : m, lanes_total = p->positions_in_lanes ? tile_positions : n;
-    double vectors = ceil_div(lanes_total, lanes) * (p->positions_in_lanes ? position_tiles : 1);
-    double row_panels = p->positions_in_lanes ? ceil_div(n, p->mr) : position_tiles * ceil_div(tile_positions, p->mr);
-    double lane_panels = p->positions_in_lanes ? position_tiles * ceil_div(tile_positions, p->nr) : ceil_div(n, p->nr);
-    double rows = rows_total / row_panels, width = vectors / lane_panels;
-    double calls = row_panels * lane_panels * blocks;
-    double cycles = row_panels * lane_panels * k * step_cycles(p, rows, width) + calls * (50 + 2 * rows * width);
-
-    if (is_depthwise(&(variant){.algorithm = p->algorithm}))
-        cycles += row_panels * lane_panels * k * rows * 5;
-    else {
-        double built = m * k * column_tiles;
-        cycles += built * copied_share(s, p) * unfold_cycles(s, p);
-        if (p->operand == TILEFOLD_OPERAND_ROWS) cycles += m * (double)s->taps * blocks * column_tiles * 3;
-        if (p->operand == TILEFOLD_OPERAND_LANES) cycles += built / p->nr * 3;
-    }
-    cycles += m * n * store_cycles(s, p);
-    double weight_bytes = k * n * 4;
-    if (weight_bytes > (double)s->l2_bytes / 2) cycles += position_tiles * weight_bytes / 24;
-    if (!p->prepacked) cycles += position_tiles * k * n;
-    double others = parts_alike(s, p), total = cycles * others;
-    double tiles = fmax(1.0, position_tiles * column_tiles * others);
-    double turns = ceil_div(tiles, s->threads);
-    double start = s->threads > 1 ? 15000 : 0;
-    return start + total * turns / tiles + tiles / s->threads * 300;
-}
-
 /* ------------------------------------------------------------------------------------------------------ sizes ---- */
 
 static int64_t align(int64_t bytes) { return tilefold_round_up(bytes, TILEFOLD_ARENA_ALIGNMENT); }
@@ -221,7 +73,7 @@ static int64_t align(int64_t bytes) { return tilefold_round_up(bytes, TILEFOLD_A
 static int64_t operand_panel_bytes(const shape *s, const tilefold_cpu_plan *p) {
     int64_t channels = tilefold_max(1, s->geometry->in_channels), pointer = (int64_t)sizeof(void *);
     int64_t values = p->block_k * p->operand_width * (int64_t)sizeof(float);
-    if (p->algorithm == &depthwise) return tilefold_cpu_depthwise_panel(p).bytes;
+    if (p->depthwise) return tilefold_cpu_depthwise_panel(p).bytes;
     if (p->operand == TILEFOLD_OPERAND_ROWS) return align(tilefold_max(1, p->block_k / channels) * p->mr * pointer);
     if (p->operand == TILEFOLD_OPERAND_LANES) return align(p->block_k * pointer) + align(values);
     return align(values);
@@ -232,9 +84,9 @@ static bool lay_out(const shape *s, tilefold_cpu_plan *p, int64_t panels) {
     tilefold_cpu_arena *arena = &p->arena;
     int64_t tile_bytes = align((int64_t)p->mr * p->nr * (int64_t)sizeof(float)), bytes, partial = 0;
     arena->operand_panel_bytes = operand_panel_bytes(s, p);
-    if (!tilefold_multiply(arena->operand_panel_bytes, builds_tiles(p) ? panels : 1, &bytes)) return false;
+    if (!tilefold_multiply(arena->operand_panel_bytes, p->builds_tiles ? panels : 1, &bytes)) return false;
     arena->partial = bytes;
-    if (p->cut && builds_tiles(p) &&
+    if (p->cut && p->builds_tiles &&
         (!tilefold_multiply(tile_bytes, panels, &partial) ||
          !tilefold_multiply(partial, tilefold_ceil_div(p->tiling.block_columns, p->weight_width), &partial)))
         return false;
@@ -243,7 +95,7 @@ static bool lay_out(const shape *s, tilefold_cpu_plan *p, int64_t panels) {
     arena->stage = arena->weight + (p->prepacked ? 0 : align(p->block_k * p->weight_width * (int64_t)sizeof(float)));
     int64_t lanes = p->nr, zeros = 0;
     if (p->operand == TILEFOLD_OPERAND_ROWS) zeros = tilefold_min(p->block_k, s->geometry->in_channels);
-    if (p->algorithm == &depthwise) lanes = zeros = tilefold_round_up(p->tiling.block_columns, p->nr);
+    if (p->depthwise) lanes = zeros = tilefold_round_up(p->tiling.block_columns, p->nr);
     arena->init = arena->stage + tile_bytes;
     arena->zeros = arena->init + (p->positions_in_lanes ? tile_bytes : align(lanes * (int64_t)sizeof(float)));
     arena->bytes = arena->zeros + align(zeros * (int64_t)sizeof(float));
@@ -271,8 +123,8 @@ static int64_t useful_panels(const shape *s, const tilefold_cpu_plan *p) {
     int64_t partial = p->cut ? tilefold_ceil_div(p->tiling.block_columns, p->weight_width) * p->mr * p->nr * 4 : 0;
     int64_t output = p->operand_width * p->tiling.block_columns * (int64_t)sizeof(float);
     int64_t cached = tilefold_max(1, s->l2_bytes / 2 / (operand_panel_bytes(s, p) + partial / 2 + output / 2));
-    if (!builds_tiles(p)) cached = 64;
-    int64_t wanted = s->threads > 1 ? (int64_t)ceil(4.0 * s->threads / parts_alike(s, p)) : 1;
+    if (!p->builds_tiles) cached = 64;
+    int64_t wanted = s->threads > 1 ? (int64_t)ceil(4.0 * s->threads / tilefold_cpu_parts_alike(s, p)) : 1;
     int64_t shared = tilefold_max(1, all / tilefold_max(1, wanted));
     return tilefold_min(tilefold_min(all, cached), shared);
 }
@@ -284,14 +136,14 @@ static bool is_cut(const shape *s, const tilefold_cpu_plan *p) {
 /* Chooses the tile for the block and the columns in *p, and keeps it in *best if it is the cheapest. */
 static bool consider(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
     p->cut = is_cut(s, p);
-    p->overlaps = p->algorithm == &depthwise && p->tiling.block_columns >= p->tiling.columns;
+    p->overlaps = p->depthwise && p->tiling.block_columns >= p->tiling.columns;
     int64_t panels = panels_that_fit(s, p, useful_panels(s, p));
     if (panels == 0) return false;
     lay_out(s, p, panels);
     p->tiling.position_granule = p->operand_width;
     p->tiling.positions = panels * p->operand_width;
     p->tiling.column_granule = p->weight_width;
-    p->cost = estimate(s, p);
+    p->cost = tilefold_cpu_estimate(s, p);
     if (best->algorithm == NULL || p->cost < best->cost) *best = *p;
     return true;
 }
@@ -343,7 +195,7 @@ static void consider_blocks(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_p
 /* Sets the kernel's tile; false where there is none of this width. */
 static bool choose_kernel(const shape *s, const variant *v, int32_t vectors, tilefold_cpu_plan *p) {
     const tilefold_cpu_kernels *kernels = s->kernels;
-    int64_t most_rows = is_depthwise(v) ? kernels->max_pixels[vectors - 1] : kernels->max_rows[vectors - 1];
+    int64_t most_rows = v->algorithm == &depthwise ? kernels->max_pixels[vectors - 1] : kernels->max_rows[vectors - 1];
     if (most_rows == 0) return false;
     int64_t columns = p->tiling.columns * s->folds;
     int64_t rows = v->positions_in_lanes ? columns : s->positions;
@@ -357,9 +209,11 @@ static bool choose_kernel(const shape *s, const variant *v, int32_t vectors, til
 
 static tilefold_cpu_plan new_candidate(const shape *s, const variant *v) {
     tilefold_cpu_plan p = {.kernels = s->kernels, .algorithm = v->algorithm, .operand = v->operand,
-                           .positions_in_lanes = v->positions_in_lanes, .prepacked = s->prepack, .threads = s->threads};
-    p.tiling.groups = is_depthwise(v) ? 1 : s->geometry->groups;
-    p.tiling.columns = is_depthwise(v) ? s->geometry->groups : s->geometry->out_channels;
+                           .positions_in_lanes = v->positions_in_lanes, .prepacked = s->prepack, .threads = s->threads,
+                           .depthwise = v->algorithm == &depthwise,
+                           .builds_tiles = v->algorithm == &unfold || v->algorithm == &implicit};
+    p.tiling.groups = v->algorithm == &depthwise ? 1 : s->geometry->groups;
+    p.tiling.columns = v->algorithm == &depthwise ? s->geometry->groups : s->geometry->out_channels;
     return p;
 }
 
@@ -369,7 +223,7 @@ static bool suits(const variant *v, const shape *s, tilefold_algorithm algorithm
 
 /* Keeps in *best the cheapest way to run the geometry within the budget, if one is cheaper. */
 static void choose(shape *s, tilefold_algorithm algorithm, tilefold_cpu_plan *best) {
-    find_dominant(s);
+    tilefold_cpu_find_dominant(s);
     for (int i = 0; i < VARIANTS; i++) {
         if (!suits(&variants[i], s, algorithm)) continue;
         for (int32_t vectors = 1; vectors <= TILEFOLD_MAX_VECTORS; vectors++) {
@@ -421,7 +275,7 @@ static int64_t least_of_variant(const shape *s, const variant *v, int32_t vector
 static int64_t least_of_cut(const tilefold_plan *plan, const tilefold_geometry *geometry, bool prepack) {
     const tilefold_cpu_context *cpu = plan->context->state;
     shape s = {.geometry = geometry, .kernels = cpu->kernels, .budget = INT64_MAX, .threads = 1, .prepack = prepack};
-    find_dominant(&s);
+    tilefold_cpu_find_dominant(&s);
     int64_t least = INT64_MAX;
     for (int i = 0; i < VARIANTS; i++) {
         if (!suits(&variants[i], &s, plan->options.algorithm)) continue;

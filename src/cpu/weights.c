@@ -104,7 +104,7 @@ static int64_t column_offset(const tilefold_geometry *geometry, const tilefold_c
                              const tilefold_axis_class classes[TILEFOLD_AXES], int64_t column) {
     int64_t out = column % plan->tiling.columns, fold = column / plan->tiling.columns;
     /* Where all groups are columns, a column is a group. */
-    int64_t offset = out * (plan->tiling.groups == geometry->groups ? geometry->weight_out : geometry->weight_group);
+    int64_t offset = out * (plan->depthwise ? geometry->weight_group : geometry->weight_out);
     for (int axis = TILEFOLD_AXES - 1; axis >= 0; axis--) {
         offset += (classes[axis].tap_first + fold % classes[axis].folds) * geometry->weight_axis[axis];
         fold /= classes[axis].folds;
