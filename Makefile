@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+#
+#   make build    build/tilefold, build/libtilefold.a, build/libtilefold.so
+#   make demo     builds what it needs and runs the main job; WAV=FILE.wav for a recording of yours
+#   make test     every test, in every configuration; the last line counts them
+#   make format   clang-format over the C sources
+#   make lint     clang-tidy over the library and the command line
+#   make install  what `cmake --install` does; PREFIX=/usr/local, DESTDIR=
+#   make clean
+#
+# On Debian the first three install the packages they lack when run by root, and name them otherwise. Only the packages
+# marked optional can be done without.
+
+JOBS := $(shell nproc 2>/dev/null || echo 1)
+PREFIX ?= /usr/local
+DESTDIR ?=
+MAKEFLAGS += --no-print-directory
+
+# pthreadpool: threads; cpuinfo: cache sizes.
+OPTIONAL_PACKAGES := libpthreadpool-dev libcpuinfo-dev
+# cmocka; what the demo reads recordings with; a second compiler; C++ and pkg-config for the consumer project; the
+# AArch64 build and what runs it; what drives the command line, and ONNX's own cases.
+TEST_PACKAGES := libcmocka-dev libsndfile1-dev clang clang-format g++ pkg-config gcc-aarch64-linux-gnu \
+                 libc6-dev-arm64-cross qemu-user python3-numpy python3-onnx libonnx-testdata
+
+.PHONY: build demo test format lint install clean
+
+build:
+	tools/bootstrap.sh --optional $(OPTIONAL_PACKAGES)
+	cmake --preset default
+	cmake --build build --parallel $(JOBS) --target tilefold_static tilefold_shared tilefold_cli
+
+demo: build
+	demo/run.sh
+
+test:
+	tools/bootstrap.sh --optional $(OPTIONAL_PACKAGES)
+	tools/bootstrap.sh $(TEST_PACKAGES)
+	tools/run-tests.sh $(JOBS)
+
+format:
+	tools/bootstrap.sh clang-format
+	tools/format.sh
+
+lint:
+	tools/bootstrap.sh clang-tidy
+	cmake --preset default
+	tools/lint.sh $(JOBS)
+
+install: build
+	DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)
+
+clean:
+	rm -rf build
