@@ -1,0 +1,237 @@
+/* tilefold bench: how fast the problems of a suite run here, against the machine's measured peak.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "error.h"
+#include "json.h"
+#include "session.h"
+#include "suite.h"
+
+enum { LEAST_RUNS = 3, MOST_RUNS = 10 };
+static const double seconds_enough = 0.3; /* of runs, after which there are no more than LEAST_RUNS */
+
+/* The tensors and the scratch of one problem. */
+typedef struct bench_data {
+    void *input, *weight, *output, *packed, *scratch;
+} bench_data;
+
+typedef struct bench_result {
+    double median_seconds, best_seconds;
+    tilefold_plan_info info;
+} bench_result;
+
+/* The product of the sizes, and of the bytes of an element; -1 where that does not fit. */
+static int64_t tensor_bytes(tilefold_type type, int64_t outer, int64_t inner, int rank, const int64_t *spatial) {
+    int64_t sizes[2 + TILEFOLD_MAX_RANK] = {outer, inner};
+    int64_t bytes = (int64_t)tilefold_type_bytes(type);
+    memcpy(sizes + 2, spatial, sizeof *spatial * (size_t)rank);
+    for (int i = 0; i < rank + 2; i++) {
+        if (sizes[i] > 0 && bytes > INT64_MAX / sizes[i]) return -1;
+        bytes *= sizes[i];
+    }
+    return bytes;
+}
+
+/* A tensor of random values, of either sign and of magnitude in [0.5, 1), so that no sum grows out of the type's range
+ * and none meets a subnormal number. NULL where memory is out. */
+static void *random_tensor(tilefold_type type, int64_t bytes, uint32_t seed) {
+    void *tensor = bytes < 0 ? NULL : tilefold_cli_allocate(bytes);
+    if (!tensor) return NULL;
+    uint32_t state = seed;
+    for (int64_t i = 0; i < bytes / (int64_t)tilefold_type_bytes(type); i++) {
+        state ^= state << 13; /* xorshift32: Marsaglia, Xorshift RNGs, 2003 */
+        state ^= state >> 17;
+        state ^= state << 5;
+        uint32_t sign = state >> 31;
+        if (type == TILEFOLD_F32) ((uint32_t *)tensor)[i] = sign << 31 | 0x3f000000 | (state & 0x7fffff);
+        if (type == TILEFOLD_F16) ((uint16_t *)tensor)[i] = (uint16_t)(sign << 15 | 0x3800 | (state & 0x3ff));
+        if (type == TILEFOLD_BF16) ((uint16_t *)tensor)[i] = (uint16_t)(sign << 15 | 0x3f00 | (state & 0x7f));
+    }
+    return tensor;
+}
+
+static void free_data(bench_data *data) {
+    free(data->input);
+    free(data->weight);
+    free(data->output);
+    free(data->packed);
+    free(data->scratch);
+}
+
+static bool make_data(const tilefold_problem *problem, const tilefold_plan_info *info, bench_data *data) {
+    int rank = problem->rank;
+    tilefold_type type = problem->type;
+    int64_t output_bytes = tensor_bytes(type, problem->batch, problem->out_channels, rank, info->output_size);
+    *data = (bench_data){0};
+    data->input = random_tensor(type,
+                                tensor_bytes(type, problem->batch, problem->in_channels, rank, problem->input_size), 1);
+    data->weight = random_tensor(type,
+                                 tensor_bytes(type, problem->out_channels, problem->in_channels / problem->groups, rank,
+                                              problem->kernel),
+                                 2);
+    data->output = output_bytes < 0 ? NULL : tilefold_cli_allocate(output_bytes);
+    data->scratch = tilefold_cli_allocate(info->scratch_bytes);
+    data->packed = tilefold_cli_allocate(info->packed_weight_bytes);
+    if (!data->input || !data->weight || !data->output || !data->scratch || !data->packed) return false;
+    memset(data->output, 0, (size_t)output_bytes); /* touched, so that no run pays for its pages */
+    return true;
+}
+
+static int compare(const void *left, const void *right) {
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+/* One run to warm up, then runs until there have been enough of them. */
+static tilefold_status time_runs(const tilefold_plan *plan, const tilefold_execution *execution, bench_result *result,
+                                 tilefold_message *message) {
+    double seconds[MOST_RUNS], total = 0;
+    int runs = 0;
+    tilefold_status status = tilefold_execute(plan, execution, message);
+    while (status == TILEFOLD_OK && runs < MOST_RUNS && (runs < LEAST_RUNS || total < seconds_enough)) {
+        double begun = tilefold_cli_clock();
+        status = tilefold_execute(plan, execution, message);
+        seconds[runs] = tilefold_cli_clock() - begun;
+        total += seconds[runs++];
+    }
+    if (status != TILEFOLD_OK) return status;
+    qsort(seconds, (size_t)runs, sizeof *seconds, compare);
+    result->best_seconds = seconds[0];
+    result->median_seconds = (seconds[(runs - 1) / 2] + seconds[runs / 2]) / 2;
+    return TILEFOLD_OK;
+}
+
+static int run_plan(const char *name, const tilefold_problem *problem, const tilefold_plan *plan,
+                    bench_result *result) {
+    bench_data data;
+    tilefold_message message;
+    result->info.struct_size = sizeof result->info;
+    tilefold_plan_get_info(plan, &result->info);
+    if (!make_data(problem, &result->info, &data)) {
+        free_data(&data);
+        return tilefold_cli_fail("%s: no memory for its tensors and %" PRId64 " bytes of scratch", name,
+                                 result->info.scratch_bytes);
+    }
+    tilefold_execution execution;
+    tilefold_execution_init(&execution);
+    execution.input = data.input;
+    execution.weight = data.weight;
+    execution.packed_weight = data.packed;
+    execution.output = data.output;
+    execution.scratch = data.scratch;
+    execution.scratch_bytes = (size_t)result->info.scratch_bytes;
+    tilefold_status status = TILEFOLD_OK;
+    size_t packed_bytes = (size_t)result->info.packed_weight_bytes;
+    if (packed_bytes > 0) status = tilefold_pack_weight(plan, data.weight, data.packed, packed_bytes, &message);
+    if (status == TILEFOLD_OK) status = time_runs(plan, &execution, result, &message);
+    free_data(&data);
+    return status == TILEFOLD_OK ? TILEFOLD_CLI_OK : tilefold_cli_fail("%s: %s", name, message.text);
+}
+
+/* peak is in FLOP/s, 0 where the device cannot tell. */
+static void print_result(bool as_json, const char *name, const bench_result *result, double peak) {
+    double gflops = 2.0 * (double)result->info.macs / result->median_seconds / 1e9;
+    const char *algorithm = tilefold_algorithm_name(result->info.algorithm);
+    if (!as_json) {
+        printf("%-20s %-9s %10.3f %10.3f %9.1f", name, algorithm, 1e3 * result->median_seconds,
+               1e3 * result->best_seconds, gflops);
+        if (peak > 0) {
+            printf(" %7.1f", 100 * gflops * 1e9 / peak);
+        } else {
+            printf(" %7s", "-");
+        }
+        printf(" %11" PRId64 "\n", result->info.scratch_bytes);
+        return;
+    }
+    tilefold_cli_json json = {stdout, false};
+    tilefold_cli_json_open(&json, NULL, '{');
+    tilefold_cli_json_string(&json, "name", name);
+    tilefold_cli_json_number(&json, "seconds", result->median_seconds);
+    tilefold_cli_json_number(&json, "best_seconds", result->best_seconds);
+    tilefold_cli_json_number(&json, "gflops", gflops);
+    tilefold_cli_json_number(&json, "peak_fraction", gflops * 1e9 / peak);
+    tilefold_cli_json_integer(&json, "scratch_bytes", result->info.scratch_bytes);
+    tilefold_cli_json_string(&json, "algorithm", algorithm);
+    tilefold_cli_json_close(&json, '}');
+    putchar('\n');
+}
+
+/* A problem that the algorithm asked for cannot do. */
+static void print_skipped(bool as_json, const char *name, const char *reason) {
+    if (!as_json) {
+        printf("%-20s -         %s\n", name, reason);
+        return;
+    }
+    tilefold_cli_json json = {stdout, false};
+    tilefold_cli_json_open(&json, NULL, '{');
+    tilefold_cli_json_string(&json, "name", name);
+    tilefold_cli_json_string(&json, "error", reason);
+    tilefold_cli_json_close(&json, '}');
+    putchar('\n');
+}
+
+static int bench_row(const tilefold_cli_options *options, tilefold_context *context, double peak,
+                     const tilefold_cli_suite_row *row) {
+    tilefold_message message;
+    tilefold_problem problem = row->problem;
+    if (options->type != TILEFOLD_NONE) problem.type = options->type;
+    if (tilefold_problem_set_layout(&problem, options->layout, &message) != TILEFOLD_OK) {
+        return tilefold_cli_fail("%s: %s", row->name, message.text);
+    }
+    tilefold_plan *plan;
+    tilefold_status planned = tilefold_plan_create(context, &problem, &options->plan, &plan, &message);
+    if (planned == TILEFOLD_UNSUPPORTED && options->plan.algorithm != TILEFOLD_ALGORITHM_AUTO) {
+        print_skipped(options->json, row->name, message.text);
+        return tilefold_cli_flush();
+    }
+    if (planned != TILEFOLD_OK) return tilefold_cli_plan_failed(options, row->name, planned, &message);
+    bench_result result;
+    int status = run_plan(row->name, &problem, plan, &result);
+    tilefold_plan_destroy(plan);
+    if (status != TILEFOLD_CLI_OK) return status;
+    print_result(options->json, row->name, &result, peak);
+    return tilefold_cli_flush();
+}
+
+static int bench_suite(const tilefold_cli_options *options, tilefold_context *context,
+                       const tilefold_cli_suite *suite) {
+    double peak = 0;
+    tilefold_message message;
+    tilefold_status status = tilefold_measure_peak(context, &peak, &message);
+    if (status != TILEFOLD_OK && status != TILEFOLD_UNSUPPORTED) return tilefold_cli_fail("peak: %s", message.text);
+    if (!options->json) {
+        if (peak > 0) printf("measured peak: %.1f GFLOP/s of fused multiply-adds\n\n", peak / 1e9);
+        printf("%-20s %-9s %10s %10s %9s %7s %11s\n", "name", "algorithm", "median ms", "best ms", "GFLOP/s", "% peak",
+               "scratch B");
+    }
+    int matching = 0;
+    for (size_t i = 0; i < suite->count; i++) {
+        if (options->filter && !strstr(suite->rows[i].name, options->filter)) continue;
+        matching++;
+        int row_status = bench_row(options, context, peak, &suite->rows[i]);
+        if (row_status != TILEFOLD_CLI_OK) return row_status;
+    }
+    if (matching == 0)
+        return tilefold_cli_fail("--filter %s: matches none of %zu names", options->filter, suite->count);
+    return TILEFOLD_CLI_OK;
+}
+
+int tilefold_cli_run_bench(const tilefold_cli_options *options) {
+    tilefold_cli_suite suite;
+    int status = tilefold_cli_suite_read(options->suite_path, &suite);
+    if (status != TILEFOLD_CLI_OK) return status;
+    tilefold_context *context;
+    status = tilefold_cli_open_context(options, &context);
+    if (status == TILEFOLD_CLI_OK) {
+        status = bench_suite(options, context, &suite);
+        tilefold_context_destroy(context);
+    }
+    tilefold_cli_suite_free(&suite);
+    return status;
+}

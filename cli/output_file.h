@@ -1,0 +1,38 @@
+/* A file that appears under its name only when it is complete.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Where the file system can hold a file without a name (O_TMPFILE), the output has none until it is committed, so that
+ * nothing remains of a process that is killed. Elsewhere it is written as .tilefold-PID-N.tmp beside its final name, and
+ * removed on failure.
+ */
+#ifndef TILEFOLD_CLI_OUTPUT_FILE_H
+#define TILEFOLD_CLI_OUTPUT_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct tilefold_cli_output {
+    const char *name; /* as the user wrote it, for messages */
+    char *path;       /* the same with symbolic links followed: what is replaced */
+    char *directory;
+    char *temporary; /* the name until it is committed; NULL for none */
+    int file;
+    void *memory; /* the whole file, mapped */
+    size_t bytes;
+} tilefold_cli_output;
+
+/* Makes the file and reserves and maps all its bytes, so that a full disk is an error here and not a signal later. OK or
+ * FAILED (then there is nothing to discard); name must outlive *output. */
+int tilefold_cli_output_create(const char *name, int64_t bytes, tilefold_cli_output *output);
+
+/* Unmaps it and gives it its final name, in place of what had that name. OK or FAILED; *output is closed either way. */
+int tilefold_cli_output_commit(tilefold_cli_output *output);
+
+/* Drops it. Harmless after a commit. */
+void tilefold_cli_output_discard(tilefold_cli_output *output);
+
+/* Removes a named temporary file; for signal handlers of last resort. */
+void tilefold_cli_output_unlink_temporary(void);
+
+#endif
