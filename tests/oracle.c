@@ -1,0 +1,294 @@
+/* The oracle: see oracle.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "oracle.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { AXES = TILEFOLD_MAX_RANK };
+
+/* ------------------------------------------------------------------------------------------------ element types ---- */
+
+/* An IEEE-like format below fp32: 1 sign bit, then the exponent, then the mantissa. */
+typedef struct small_format {
+    int mantissa_bits, bias;
+} small_format;
+
+static small_format format_of(tilefold_type type) {
+    return type == TILEFOLD_F16 ? (small_format){10, 15} : (small_format){7, 127};
+}
+
+static float decode_small(small_format format, uint16_t bits) {
+    int mantissa = bits & ((1 << format.mantissa_bits) - 1);
+    int exponent = (bits & 0x7fff) >> format.mantissa_bits;
+    double magnitude;
+    if (exponent == 2 * format.bias + 1) {
+        magnitude = mantissa ? NAN : INFINITY;
+    } else if (exponent == 0) {
+        magnitude = ldexp(mantissa, 1 - format.bias - format.mantissa_bits);
+    } else {
+        magnitude = ldexp(mantissa + (1 << format.mantissa_bits), exponent - format.bias - format.mantissa_bits);
+    }
+    return (float)copysign(magnitude, bits & 0x8000 ? -1.0 : 1.0);
+}
+
+static uint16_t encode_small(small_format format, float value) {
+    int sign = signbit(value) ? 0x8000 : 0;
+    int infinity = (2 * format.bias + 1) << format.mantissa_bits;
+    if (isnan(value)) return (uint16_t)(sign | infinity | (1 << (format.mantissa_bits - 1)));
+    double magnitude = fabs((double)value);
+    if (magnitude == 0) return (uint16_t)sign;
+    if (isinf(magnitude)) return (uint16_t)(sign | infinity);
+    int exponent = ilogb(magnitude);
+    if (exponent < 1 - format.bias) exponent = 1 - format.bias;
+    /* A mantissa that rounds up to the next power of two carries into the exponent, and from the last one to infinity. */
+    int mantissa = (int)rint(ldexp(magnitude, format.mantissa_bits - exponent));
+    int bits = ((exponent + format.bias - 1) << format.mantissa_bits) + mantissa;
+    return (uint16_t)(sign | (bits < infinity ? bits : infinity));
+}
+
+float oracle_decode(tilefold_type type, const void *element) {
+    if (type == TILEFOLD_F32) {
+        float value;
+        memcpy(&value, element, sizeof value);
+        return value;
+    }
+    uint16_t bits;
+    memcpy(&bits, element, sizeof bits);
+    return decode_small(format_of(type), bits);
+}
+
+void oracle_encode(tilefold_type type, float value, void *element) {
+    if (type == TILEFOLD_F32) {
+        memcpy(element, &value, sizeof value);
+        return;
+    }
+    uint16_t bits = encode_small(format_of(type), value);
+    memcpy(element, &bits, sizeof bits);
+}
+
+/* ------------------------------------------------------------------------------------------------------ geometry ---- */
+
+/* One spatial axis in the letters of the formulas. Axes past the rank are of size 1. */
+typedef struct axis {
+    bool transposed;
+    int64_t I, K, S, D, L, P0, X;
+} axis;
+
+static axis get_axis(const tilefold_problem *p, int a) {
+    if (a >= p->rank) return (axis){false, 1, 1, 1, 1, 1, 0, 1};
+    return (axis){p->op == TILEFOLD_CONV_TRANSPOSE,
+                  p->input_size[a],
+                  p->kernel[a],
+                  p->stride[a],
+                  p->dilation[a],
+                  p->input_dilation[a],
+                  p->padding_begin[a],
+                  oracle_output_size(p, a)};
+}
+
+int64_t oracle_output_size(const tilefold_problem *p, int a) {
+    int64_t I = p->input_size[a], K = p->kernel[a], S = p->stride[a], D = p->dilation[a], L = p->input_dilation[a];
+    int64_t P0 = p->padding_begin[a], P1 = p->padding_end[a];
+    if (p->op == TILEFOLD_CONV_TRANSPOSE) return (I - 1) * S - P0 - P1 + D * (K - 1) + 1 + p->output_padding[a];
+    int64_t room = (I - 1) * L + 1 + P0 + P1 - D * (K - 1) - 1;
+    return room < 0 ? 0 : room / S + 1;
+}
+
+enum { OFF_GRID = -2, OUTSIDE = -1 };
+
+/* The input position that output x reads at tap k, or OFF_GRID or OUTSIDE. */
+static int64_t input_position(const axis *a, int64_t x, int64_t k) {
+    int64_t numerator = a->transposed ? x + a->P0 - k * a->D : x * a->S + k * a->D - a->P0;
+    int64_t divisor = a->transposed ? a->S : a->L;
+    if (numerator % divisor != 0) return OFF_GRID;
+    int64_t position = numerator / divisor;
+    return position >= 0 && position < a->I ? position : OUTSIDE;
+}
+
+/* The output to which input i contributes through tap k, or -1. */
+static int64_t output_position(const axis *a, int64_t i, int64_t k) {
+    int64_t numerator = a->transposed ? i * a->S + k * a->D - a->P0 : i * a->L + a->P0 - k * a->D;
+    int64_t divisor = a->transposed ? 1 : a->S;
+    if (numerator < 0 || numerator % divisor != 0) return -1;
+    return numerator / divisor < a->X ? numerator / divisor : -1;
+}
+
+/* Pairs (output x, tap k) on the grid. Which taps an output meets repeats in x with a period that divides L (or S of a
+ * transposed convolution), so one period is counted and each x in it stands for all that are congruent. */
+int64_t oracle_axis_pairs(const tilefold_problem *p, int axis_index) {
+    axis a = get_axis(p, axis_index);
+    int64_t period = a.transposed ? a.S : a.L, pairs = 0;
+    for (int64_t x = 0; x < period && x < a.X; x++) {
+        int64_t taps = 0;
+        for (int64_t k = 0; k < a.K; k++) taps += input_position(&a, x, k) != OFF_GRID;
+        pairs += taps * ((a.X - 1 - x) / period + 1);
+    }
+    return pairs;
+}
+
+int64_t oracle_macs(const tilefold_problem *p) {
+    int64_t macs = p->batch * p->out_channels * (p->in_channels / p->groups);
+    for (int a = 0; a < p->rank; a++) macs *= oracle_axis_pairs(p, a);
+    return macs;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- sums ---- */
+
+/* table[row * columns + column] of one axis: rows are outputs (gather) or inputs (scatter), columns are taps. */
+static int64_t *make_table(const axis *a, bool scatter) {
+    int64_t rows = scatter ? a->I : a->X;
+    int64_t *table = malloc((size_t)(rows * a->K) * sizeof *table);
+    if (!table) abort();
+    for (int64_t row = 0; row < rows; row++) {
+        for (int64_t k = 0; k < a->K; k++) {
+            table[row * a->K + k] = scatter ? output_position(a, row, k) : input_position(a, row, k);
+        }
+    }
+    return table;
+}
+
+typedef struct space {
+    axis axis[AXES];
+    int64_t *table[AXES];
+    int64_t inputs, outputs, taps; /* spatial positions */
+} space;
+
+static space make_space(const tilefold_problem *p, bool scatter) {
+    space s = {.inputs = 1, .outputs = 1, .taps = 1};
+    for (int a = 0; a < AXES; a++) {
+        s.axis[a] = get_axis(p, a);
+        s.table[a] = make_table(&s.axis[a], scatter);
+        s.inputs *= s.axis[a].I;
+        s.outputs *= s.axis[a].X;
+        s.taps *= s.axis[a].K;
+    }
+    return s;
+}
+
+static void free_space(space *s) {
+    for (int a = 0; a < AXES; a++) free(s->table[a]);
+}
+
+/* Tap t stands for (k0, k1, k2) in row-major order and uses that weight, or its mirror image where flipped. */
+static int64_t weight_tap(const tilefold_problem *p, const space *s, int64_t t) {
+    return p->flip ? s->taps - 1 - t : t;
+}
+
+/* One output's chain. input and weight point at channel 0 of its group, weight also at its output channel. */
+static float chain(const tilefold_problem *p, const space *s, const float *input, const float *weight, float start,
+                   const int64_t x[AXES]) {
+    const axis *a = s->axis;
+    int64_t channels = p->in_channels / p->groups;
+    float sum = start;
+    for (int64_t t = 0; t < s->taps; t++) {
+        int64_t i0 = s->table[0][x[0] * a[0].K + t / (a[1].K * a[2].K)];
+        int64_t i1 = s->table[1][x[1] * a[1].K + t / a[2].K % a[1].K];
+        int64_t i2 = s->table[2][x[2] * a[2].K + t % a[2].K];
+        if (i0 == OFF_GRID || i1 == OFF_GRID || i2 == OFF_GRID) continue;
+        bool outside = i0 == OUTSIDE || i1 == OUTSIDE || i2 == OUTSIDE;
+        int64_t position = outside ? 0 : (i0 * a[1].I + i1) * a[2].I + i2;
+        const float *w = weight + weight_tap(p, s, t);
+        for (int64_t c = 0; c < channels; c++) {
+            sum = fmaf(outside ? 0.0f : input[c * s->inputs + position], w[c * s->taps], sum);
+        }
+    }
+    return sum;
+}
+
+void oracle_exact(const tilefold_problem *p, const float *input, const float *weight, const float *bias,
+                  float *output) {
+    space s = make_space(p, false);
+    int64_t channels = p->in_channels / p->groups, group_outputs = p->out_channels / p->groups;
+    for (int64_t index = 0; index < p->batch * p->out_channels * s.outputs; index++) {
+        int64_t position = index % s.outputs, o = index / s.outputs % p->out_channels;
+        int64_t n = index / s.outputs / p->out_channels;
+        int64_t X1 = s.axis[1].X, X2 = s.axis[2].X;
+        int64_t x[AXES] = {position / (X1 * X2), position / X2 % X1, position % X2};
+        const float *in = input + (n * p->in_channels + o / group_outputs * channels) * s.inputs;
+        float sum = chain(p, &s, in, weight + o * channels * s.taps, bias ? bias[o] : 0.0f, x);
+        sum = sum < p->clamp_low ? p->clamp_low : sum;
+        output[index] = sum > p->clamp_high ? p->clamp_high : sum;
+    }
+    free_space(&s);
+}
+
+/* A tap through which an input position contributes, and the output position it contributes to. */
+typedef struct hit {
+    int64_t weight_tap, x;
+} hit;
+
+/* The hits of input position i; returns how many. hits has room for all taps. */
+static int64_t find_hits(const tilefold_problem *p, const space *s, int64_t position, hit *hits) {
+    const axis *a = s->axis;
+    int64_t i0 = position / (a[1].I * a[2].I), i1 = position / a[2].I % a[1].I, i2 = position % a[2].I, count = 0;
+    for (int64_t k0 = 0; k0 < a[0].K; k0++) {
+        int64_t x0 = s->table[0][i0 * a[0].K + k0];
+        for (int64_t k1 = 0; x0 >= 0 && k1 < a[1].K; k1++) {
+            int64_t x1 = s->table[1][i1 * a[1].K + k1];
+            for (int64_t k2 = 0; x1 >= 0 && k2 < a[2].K; k2++) {
+                int64_t x2 = s->table[2][i2 * a[2].K + k2];
+                int64_t tap = (k0 * a[1].K + k1) * a[2].K + k2;
+                if (x2 >= 0) hits[count++] = (hit){weight_tap(p, s, tap), (x0 * a[1].X + x1) * a[2].X + x2};
+            }
+        }
+    }
+    return count;
+}
+
+/* Adds the products of input[...][position], for all images, channels and the outputs they meet. */
+static void scatter(const tilefold_problem *p, const space *s, int64_t position, const hit *hits, int64_t count,
+                    const float *input, const float *weight, double *sum, double *magnitude) {
+    int64_t channels = p->in_channels / p->groups, group_outputs = p->out_channels / p->groups;
+    for (int64_t pair = 0; pair < p->batch * p->in_channels * group_outputs; pair++) {
+        int64_t n = pair / group_outputs / p->in_channels, c = pair / group_outputs % p->in_channels;
+        int64_t o = c / channels * group_outputs + pair % group_outputs;
+        double value = (double)input[(n * p->in_channels + c) * s->inputs + position];
+        const float *w = weight + (o * channels + c % channels) * s->taps;
+        int64_t out = (n * p->out_channels + o) * s->outputs;
+        for (int64_t i = 0; i < count; i++) {
+            double product = value * (double)w[hits[i].weight_tap];
+            sum[out + hits[i].x] += product;
+            magnitude[out + hits[i].x] += fabs(product);
+        }
+    }
+}
+
+void oracle_double(const tilefold_problem *p, const float *input, const float *weight, const float *bias, double *sum,
+                   double *magnitude) {
+    space s = make_space(p, true);
+    hit *hits = malloc((size_t)s.taps * sizeof *hits);
+    if (!hits) abort();
+    for (int64_t index = 0; index < p->batch * p->out_channels * s.outputs; index++) {
+        sum[index] = bias ? (double)bias[index / s.outputs % p->out_channels] : 0;
+        magnitude[index] = fabs(sum[index]);
+    }
+    for (int64_t position = 0; position < s.inputs; position++) {
+        int64_t count = find_hits(p, &s, position, hits);
+        scatter(p, &s, position, hits, count, input, weight, sum, magnitude);
+    }
+    free(hits);
+    free_space(&s);
+}
+
+double oracle_clamp(const tilefold_problem *p, double sum) {
+    sum = sum < (double)p->clamp_low ? (double)p->clamp_low : sum;
+    return sum > (double)p->clamp_high ? (double)p->clamp_high : sum;
+}
+
+/* Higham, "Accuracy and Stability of Numerical Algorithms", §3.1 and §4.2: a chain of n rounded steps is off by at most
+ * gamma_n times the sum of magnitudes; each step that underflows adds half of the least subnormal. Then one rounding. */
+double oracle_error_bound(const tilefold_problem *p, double sum, double magnitude) {
+    double steps = (double)(p->in_channels / p->groups) + 1;
+    for (int a = 0; a < p->rank; a++) steps *= (double)p->kernel[a];
+    double gamma = steps * 0x1p-24 / (1 - steps * 0x1p-24);
+    double error = gamma * magnitude + steps * 0x1p-150;
+    double largest = p->type == TILEFOLD_F16 ? 65504.0 : p->type == TILEFOLD_BF16 ? 0x1.fep127 : 0x1.fffffep127;
+    double reach = fabs(oracle_clamp(p, sum)) + error;
+    if (!(magnitude * (1 + gamma) < 0x1.fffffep127) || !(reach < largest)) return INFINITY;
+    if (p->type == TILEFOLD_F16) error += reach * 0x1p-11 + 0x1p-25;
+    if (p->type == TILEFOLD_BF16) error += reach * 0x1p-8 + 0x1p-134;
+    return error;
+}

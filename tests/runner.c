@@ -1,0 +1,285 @@
+/* Running a problem through the library: see runner.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "runner.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "oracle.h"
+
+/* ------------------------------------------------------------------------------------------------------ contexts ---- */
+
+static void run_sequential(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count) {
+    (void)user;
+    for (size_t i = 0; i < count; i++) task(argument, i);
+}
+
+static void run_reversed(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count) {
+    (void)user;
+    for (size_t i = count; i-- > 0;) task(argument, i);
+}
+
+typedef struct thread_task {
+    void (*task)(void *argument, size_t index);
+    void *argument;
+    size_t index;
+} thread_task;
+
+static void *run_thread_task(void *pointer) {
+    const thread_task *one = pointer;
+    one->task(one->argument, one->index);
+    return NULL;
+}
+
+enum { MAX_TASKS = 16 };
+
+/* A thread for each index. */
+static void run_threads(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count) {
+    (void)user;
+    pthread_t threads[MAX_TASKS];
+    thread_task tasks[MAX_TASKS];
+    if (count > MAX_TASKS) abort();
+    for (size_t i = 0; i < count; i++) {
+        tasks[i] = (thread_task){task, argument, i};
+        if (pthread_create(&threads[i], NULL, run_thread_task, &tasks[i]) != 0) abort();
+    }
+    for (size_t i = 0; i < count; i++) pthread_join(threads[i], NULL);
+}
+
+static void (*const pools[POOL_KINDS])(void *, void (*)(void *, size_t), void *, size_t) = {
+    [POOL_SEQUENTIAL] = run_sequential, [POOL_REVERSED] = run_reversed, [POOL_THREADS] = run_threads};
+static const char *const pool_names[POOL_KINDS] = {"library", "sequential", "reversed", "threads"};
+
+enum { ISAS = TILEFOLD_ISA_NEON + 1, MAX_CONTEXT_THREADS = 8 };
+static tilefold_context *contexts[ISAS][MAX_CONTEXT_THREADS + 1][POOL_KINDS];
+
+int machine_isas(tilefold_isa isas[8]) {
+    tilefold_device_info info = {.struct_size = sizeof info};
+    if (tilefold_get_device_info(0, &info, NULL) != TILEFOLD_OK) abort();
+    int count = 0;
+    for (int isa = TILEFOLD_ISA_PORTABLE; isa < ISAS; isa++) {
+        if (info.isa_mask & (1u << isa)) isas[count++] = (tilefold_isa)isa;
+    }
+    if (count == 0) abort();
+    return count;
+}
+
+tilefold_isa best_isa(void) {
+    tilefold_isa isas[8];
+    return isas[machine_isas(isas) - 1];
+}
+
+tilefold_context *get_context(const way *w) {
+    tilefold_context **kept = &contexts[w->isa][w->threads][w->pool];
+    if (*kept) return *kept;
+    tilefold_context_options options;
+    tilefold_context_options_init(&options);
+    options.isa = w->isa;
+    options.threads = w->threads;
+    options.parallel_for = (tilefold_parallel_for){pools[w->pool], NULL, w->threads};
+    tilefold_message message;
+    if (tilefold_context_create(&options, kept, &message) != TILEFOLD_OK) {
+        fprintf(stderr, "no context: %s\n", message.text);
+        abort();
+    }
+    return *kept;
+}
+
+void close_contexts(void) {
+    for (tilefold_context **kept = &contexts[0][0][0]; kept < &contexts[0][0][0] + sizeof contexts / sizeof *kept;
+         kept++) {
+        if (*kept) tilefold_context_destroy(*kept);
+        *kept = NULL;
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------- plans ---- */
+
+const char *describe_way(const way *w) {
+    static _Thread_local char text[160];
+    snprintf(text, sizeof text, "isa %s threads %d pool %s algorithm %s%s limit %" PRId64, tilefold_isa_name(w->isa),
+             (int)w->threads, pool_names[w->pool], tilefold_algorithm_name(w->algorithm), w->prepack ? " prepack" : "",
+             w->limit);
+    return text;
+}
+
+void complain(const test_problem *made, const way *w, const char *what) {
+    fprintf(stderr, "%s\n  %s\n  %s\n", what, describe_problem(made), describe_way(w));
+}
+
+void fail_problem(const test_problem *made, const way *w, const char *what) {
+    complain(made, w, what);
+    fail();
+}
+
+tilefold_plan_options way_options(const way *w) {
+    tilefold_plan_options options;
+    tilefold_plan_options_init(&options);
+    options.scratch_limit_bytes = w->limit;
+    options.algorithm = w->algorithm;
+    options.prepack_weights = w->prepack;
+    return options;
+}
+
+tilefold_plan *make_plan(const test_problem *made, const way *w, bool *declined) {
+    tilefold_plan_options options = way_options(w);
+    tilefold_plan *plan = NULL;
+    tilefold_message message;
+    tilefold_status status = tilefold_plan_create(get_context(w), &made->problem, &options, &plan, &message);
+    *declined = status == TILEFOLD_UNSUPPORTED && w->algorithm != TILEFOLD_ALGORITHM_AUTO;
+    if (status == TILEFOLD_OK) return plan;
+    if (!*declined) {
+        fprintf(stderr, "%s: ", tilefold_status_name(status));
+        complain(made, w, message.text);
+    }
+    return NULL;
+}
+
+tilefold_plan_info get_info(const tilefold_plan *plan) {
+    tilefold_plan_info info = {.struct_size = sizeof info};
+    tilefold_plan_get_info(plan, &info);
+    return info;
+}
+
+int64_t least_limit(const test_problem *made, const way *w) {
+    way unlimited = *w;
+    unlimited.limit = INT64_MAX;
+    bool declined;
+    tilefold_plan *plan = make_plan(made, &unlimited, &declined);
+    if (!plan) return declined ? LEAST_DECLINED : LEAST_FAILED;
+    int64_t least = get_info(plan).min_scratch_bytes;
+    tilefold_plan_destroy(plan);
+    return least;
+}
+
+static int64_t greatest_common_divisor(int64_t a, int64_t b) { return b == 0 ? a : greatest_common_divisor(b, a % b); }
+
+static int64_t count_phases(const tilefold_problem *p) {
+    int64_t phases = 1;
+    for (int a = 0; a < p->rank; a++) {
+        int64_t L = p->input_dilation[a];
+        bool transposed = p->op == TILEFOLD_CONV_TRANSPOSE;
+        phases *= transposed ? p->stride[a] : L / greatest_common_divisor(p->stride[a], L);
+    }
+    return phases;
+}
+
+static int64_t count_unfold_bytes(const tilefold_problem *p) {
+    int64_t bytes = p->batch * p->in_channels * (int64_t)tilefold_type_bytes(p->type);
+    for (int a = 0; a < p->rank; a++) bytes *= oracle_output_size(p, a) * p->kernel[a];
+    return bytes;
+}
+
+/* The first thing wrong with a plan's figures, or NULL. */
+static const char *info_fault(const tilefold_problem *p, const way *w, const tilefold_plan_info *i) {
+    for (int a = 0; a < p->rank; a++) {
+        if (i->output_size[a] != oracle_output_size(p, a)) return "output_size";
+    }
+    if (i->device != TILEFOLD_CPU) return "device";
+    if (i->algorithm == TILEFOLD_ALGORITHM_AUTO) return "algorithm is auto";
+    if (w->algorithm != TILEFOLD_ALGORITHM_AUTO && i->algorithm != w->algorithm)
+        return "algorithm is not what was asked for";
+    if (i->isa != w->isa) return "isa";
+    if (i->threads < 1 || i->threads > w->threads) return "threads";
+    if (i->scratch_limit_bytes != w->limit) return "scratch_limit_bytes";
+    if (i->scratch_bytes < 0 || i->scratch_bytes > w->limit) return "scratch_bytes is over the limit";
+    if (i->scratch_bytes > i->ideal_scratch_bytes) return "scratch_bytes is over the ideal";
+    if (i->min_scratch_bytes < 0 || i->min_scratch_bytes > 65536) return "min_scratch_bytes is over 64 KiB";
+    if (i->min_scratch_bytes > w->limit) return "planned below min_scratch_bytes";
+    if (i->packed_weight_bytes < 0 || (!w->prepack && i->packed_weight_bytes)) return "packed_weight_bytes";
+    if (i->full_unfold_bytes != count_unfold_bytes(p)) return "full_unfold_bytes";
+    if (i->phases != count_phases(p)) return "phases";
+    if (i->macs != oracle_macs(p)) return "macs is not the necessary number";
+    if (i->tiles < (p->batch > 0)) return "tiles";
+    return NULL;
+}
+
+bool check_plan_info(const test_problem *made, const way *w, const tilefold_plan_info *info) {
+    const char *fault = info_fault(&made->problem, w, info);
+    if (!fault) return true;
+    fprintf(stderr,
+            "plan: limit %" PRId64 " scratch %" PRId64 " min %" PRId64 " ideal %" PRId64 " packed %" PRId64
+            " full unfold %" PRId64 " tiles %" PRId64 " phases %" PRId64 " macs %" PRId64 " (necessary %" PRId64
+            "): wrong: ",
+            info->scratch_limit_bytes, info->scratch_bytes, info->min_scratch_bytes, info->ideal_scratch_bytes,
+            info->packed_weight_bytes, info->full_unfold_bytes, info->tiles, info->phases, info->macs,
+            oracle_macs(&made->problem));
+    complain(made, w, fault);
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------------------------- running ---- */
+
+tilefold_status prepare_execution(const tilefold_plan *plan, const tensors *t, prepared *p, tilefold_message *message) {
+    tilefold_plan_info info = get_info(plan);
+    rng r = rng_make(t->made.seed, 6);
+    p->scratch = guarded_new((size_t)info.scratch_bytes, 64, true);
+    p->packed = guarded_new((size_t)info.packed_weight_bytes, 64, rng_percent(&r, 50));
+    fill_pattern(p->scratch.data, p->scratch.bytes);
+    fill_pattern(p->packed.data, p->packed.bytes);
+    tilefold_execution *e = &p->execution;
+    tilefold_execution_init(e);
+    e->input = tensors_input(t);
+    e->bias = tensors_bias(t);
+    e->output = tensors_output(t);
+    e->scratch = p->scratch.data;
+    e->scratch_bytes = p->scratch.bytes;
+    if (p->packed.bytes == 0) {
+        e->weight = tensors_weight(t);
+        return TILEFOLD_OK;
+    }
+    e->packed_weight = p->packed.data;
+    return tilefold_pack_weight(plan, tensors_weight(t), p->packed.data, p->packed.bytes, message);
+}
+
+bool finish_execution(prepared *p) {
+    bool intact = guarded_intact(&p->scratch) && guarded_intact(&p->packed);
+    guarded_delete(&p->scratch);
+    guarded_delete(&p->packed);
+    return intact;
+}
+
+outcome run_way(tensors *t, const way *w, void *dense, tilefold_plan_info *plan_info) {
+    bool declined;
+    tilefold_plan *plan = make_plan(&t->made, w, &declined);
+    if (!plan) return declined ? DECLINED : FAILED;
+    tilefold_plan_info info = get_info(plan);
+    if (plan_info) *plan_info = info;
+    bool right = check_plan_info(&t->made, w, &info);
+    prepared p;
+    tilefold_message message;
+    tilefold_status status = prepare_execution(plan, t, &p, &message);
+    if (status == TILEFOLD_OK) status = tilefold_execute(plan, &p.execution, &message);
+    if (status != TILEFOLD_OK) complain(&t->made, w, message.text);
+    bool intact = finish_execution(&p);
+    if (!intact) complain(&t->made, w, "memory around the scratch or the packed weights was written");
+    tilefold_plan_destroy(plan);
+    const char *reason;
+    bool clean = collect_output(t, dense, &reason);
+    if (!clean) complain(&t->made, w, reason);
+    return right && intact && clean && status == TILEFOLD_OK ? DONE : FAILED;
+}
+
+bool check_output(const tensors *t, const way *w, const void *expected, const void *got) {
+    tilefold_type type = t->made.problem.type;
+    int64_t index;
+    if (same_bits(type, t->output_view.elements, expected, got, &index)) return true;
+    size_t at = (size_t)index * tilefold_type_bytes(type);
+    fprintf(stderr, "output %" PRId64 " of %" PRId64 " (offset %" PRId64 ") is %.9g (%a), expected %.9g (%a)\n", index,
+            t->output_view.elements, t->output_offset[index],
+            (double)oracle_decode(type, (const unsigned char *)got + at),
+            (double)oracle_decode(type, (const unsigned char *)got + at),
+            (double)oracle_decode(type, (const unsigned char *)expected + at),
+            (double)oracle_decode(type, (const unsigned char *)expected + at));
+    complain(&t->made, w, "wrong output");
+    return false;
+}

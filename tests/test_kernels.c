@@ -1,0 +1,612 @@
+/* Every kernel of every instruction set that this machine runs, bit for bit against the serial loop that kernels.h defines
+ * it by; and how fast they are.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ *     test_kernels            the tests
+ *     test_kernels --bench    GFLOP/s or GB/s of chosen kernels, and the share of the multiply-add peak
+ *
+ * Arrays end at a page that cannot be touched, so reading past one crashes; what an output's loop does not name must
+ * stay as it was.
+ */
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+#include "cpu/detect.h"
+#include "cpu/kernels.h"
+#include "guard.h"
+#include "oracle.h"
+#include "rng.h"
+
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <cmocka.h>
+
+enum { MAX_ARRAYS = 80 };
+
+/* ----------------------------------------------------------------------------------------------------- the machine ---- */
+
+static const tilefold_cpu_kernels *tables[TILEFOLD_ISA_NEON];
+static int table_count;
+
+static void find_tables(void) {
+    for (int isa = TILEFOLD_ISA_PORTABLE; isa <= TILEFOLD_ISA_NEON; isa++) {
+        const tilefold_cpu_kernels *table = tilefold_cpu_kernels_for((tilefold_isa)isa);
+        if (table != NULL) tables[table_count++] = table;
+    }
+}
+
+static const char *isa_name(const tilefold_cpu_kernels *table) { return tilefold_isa_name(table->isa); }
+
+static int repeats(void) {
+    const char *scale = getenv("TILEFOLD_TEST_SCALE");
+    int times = scale != NULL ? atoi(scale) : 1;
+    return times > 0 ? times : 1;
+}
+
+/* --------------------------------------------------------------------------------- one case's arrays and its numbers ---- */
+
+typedef struct scene {
+    rng random;
+    bool specials; /* infinities, NaNs, zeros of both signs, subnormals */
+    guarded arrays[MAX_ARRAYS];
+    int count;
+} scene;
+
+static void scene_begin(scene *s, uint64_t stream) {
+    s->random = rng_make(0x6b65726e656c73, stream);
+    s->specials = rng_percent(&s->random, 40);
+    s->count = 0;
+}
+
+static void *new_array(scene *s, int64_t elements, size_t element_bytes) {
+    assert_true(s->count < MAX_ARRAYS);
+    s->arrays[s->count] = guarded_new((size_t)elements * element_bytes, element_bytes, true);
+    return s->arrays[s->count++].data;
+}
+
+static void scene_end(scene *s) {
+    for (int i = 0; i < s->count; i++) {
+        assert_true(guarded_intact(&s->arrays[i]));
+        guarded_delete(&s->arrays[i]);
+    }
+}
+
+static float bits_float(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float random_float(scene *s) {
+    static const float specials[] = {0.0f,    -0.0f,    INFINITY, -INFINITY, NAN,
+                                     FLT_MAX, -FLT_MAX, FLT_MIN,  1e-42f,    -1e-45f};
+    if (s->specials && rng_percent(&s->random, 4))
+        return specials[rng_range(&s->random, 0, sizeof specials / sizeof specials[0] - 1)];
+    return rng_unit(&s->random);
+}
+
+static float *new_floats(scene *s, int64_t n) {
+    float *floats = new_array(s, n, sizeof(float));
+    for (int64_t i = 0; i < n; i++) floats[i] = random_float(s);
+    return floats;
+}
+
+/* n random elements of a type. */
+static void *new_elements(scene *s, tilefold_type type, int64_t n) {
+    if (type == TILEFOLD_F32) return new_floats(s, n);
+    uint16_t *halves = new_array(s, n, sizeof(uint16_t));
+    int exponent_bits = type == TILEFOLD_F16 ? 5 : 8, mantissa_bits = 15 - exponent_bits;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t ones = (1 << (exponent_bits - 1)) - 1; /* the exponent of 1 */
+        int64_t exponent = s->specials ? rng_range(&s->random, 0, 2 * ones + 1) : rng_range(&s->random, ones - 4, ones);
+        int64_t rest = rng_range(&s->random, 0, (2 << mantissa_bits) - 1);
+        halves[i] = (uint16_t)((rest >> mantissa_bits) << 15 | exponent << mantissa_bits |
+                               (rest & ((1 << mantissa_bits) - 1)));
+    }
+    return halves;
+}
+
+static bool same(float x, float y) { return (isnan(x) && isnan(y)) || memcmp(&x, &y, sizeof x) == 0; }
+
+static float element_value(tilefold_type type, const void *elements, int64_t index) {
+    return oracle_decode(type, (const char *)elements + index * (int64_t)tilefold_type_bytes(type));
+}
+
+static float half_value(tilefold_type type, uint16_t half) { return oracle_decode(type, &half); }
+
+static uint16_t nearest_half(tilefold_type type, float value) {
+    uint16_t half;
+    oracle_encode(type, value, &half);
+    return half;
+}
+
+static bool is_nan(tilefold_type type, uint16_t half) {
+    return (half & 0x7fff) > (type == TILEFOLD_F16 ? 0x7c00 : 0x7f80);
+}
+
+/* --------------------------------------------------------------------------------------------------------- products ---- */
+
+enum { MAX_NR = TILEFOLD_MAX_VECTORS * TILEFOLD_MAX_LANES, MAX_GAP = 5 };
+
+/* Where a case's tile comes from and goes to, and what must be there afterwards. */
+typedef struct tile {
+    tilefold_tile_io io;
+    int mr, nr;
+    float sums[TILEFOLD_MAX_ROWS][MAX_NR];
+    float before[TILEFOLD_MAX_ROWS * (MAX_NR + MAX_GAP)];
+} tile;
+
+static void tile_begin(scene *s, tile *t, int mr, int nr) {
+    static const float limits[][2] = {{-INFINITY, INFINITY}, {0, INFINITY}, {0, 0.5f}, {-0.25f, 0.25f}};
+    int64_t clamp = rng_range(&s->random, 0, 3);
+    bool in_place = rng_percent(&s->random, 30), one_row = !in_place && rng_percent(&s->random, 30);
+    int64_t out_stride = nr + rng_range(&s->random, 0, MAX_GAP), out_count = (mr - 1) * out_stride + nr;
+    int64_t init_stride = in_place ? out_stride : one_row ? 0 : nr + rng_range(&s->random, 0, MAX_GAP);
+
+    t->mr = mr;
+    t->nr = nr;
+    t->io.out = new_floats(s, out_count);
+    t->io.init = in_place ? t->io.out : new_floats(s, (mr - 1) * init_stride + nr);
+    t->io.init_stride = init_stride;
+    t->io.out_stride = out_stride;
+    t->io.low = limits[clamp][0];
+    t->io.high = limits[clamp][1];
+    memcpy(t->before, t->io.out, (size_t)out_count * sizeof(float));
+    for (int i = 0; i < mr; i++)
+        for (int j = 0; j < nr; j++) t->sums[i][j] = t->io.init[i * init_stride + j];
+}
+
+static void tile_end(const tile *t, const tilefold_cpu_kernels *table, const char *kernel) {
+    for (int64_t x = 0; x < (t->mr - 1) * t->io.out_stride + t->nr; x++) {
+        int64_t i = x / t->io.out_stride, j = x % t->io.out_stride;
+        float expected = t->before[x];
+        if (j < t->nr) {
+            float y = t->sums[i][j] < t->io.low ? t->io.low : t->sums[i][j];
+            expected = y > t->io.high ? t->io.high : y;
+        }
+        if (!same(expected, t->io.out[x]))
+            fail_msg("%s %s %dx%d: %a at row %d, lane %d, not %a", isa_name(table), kernel, t->mr, t->nr / table->lanes,
+                     (double)t->io.out[x], (int)i, (int)j, (double)expected);
+    }
+}
+
+static void check_product(scene *s, const tilefold_cpu_kernels *table, int nv, int mr, int64_t k) {
+    tile t;
+    int nr = nv * table->lanes;
+    tile_begin(s, &t, mr, nr);
+    const float *a = new_floats(s, k * mr), *b = new_floats(s, k * nr);
+
+    for (int64_t p = 0; p < k; p++)
+        for (int i = 0; i < mr; i++)
+            for (int j = 0; j < nr; j++) t.sums[i][j] = fmaf(a[p * mr + i], b[p * nr + j], t.sums[i][j]);
+    table->product[nv - 1][mr - 1](k, a, b, &t.io);
+    tile_end(&t, table, "product");
+}
+
+static void check_product_lanes(scene *s, const tilefold_cpu_kernels *table, int nv, int mr, int64_t k) {
+    tile t;
+    int nr = nv * table->lanes;
+    tile_begin(s, &t, mr, nr);
+    const float *a = new_floats(s, k * mr), *lanes = new_floats(s, 3 * nr);
+    const float **b = new_array(s, k, sizeof *b);
+    for (int64_t p = 0; p < k; p++) b[p] = lanes + rng_range(&s->random, 0, 2 * nr);
+
+    for (int64_t p = 0; p < k; p++)
+        for (int i = 0; i < mr; i++)
+            for (int j = 0; j < nr; j++) t.sums[i][j] = fmaf(a[p * mr + i], b[p][j], t.sums[i][j]);
+    table->product_lanes[nv - 1][mr - 1](k, a, b, &t.io);
+    tile_end(&t, table, "product_lanes");
+}
+
+static void check_product_rows(scene *s, const tilefold_cpu_kernels *table, int nv, int mr, int64_t k) {
+    tile t;
+    int nr = nv * table->lanes;
+    int64_t channels = rng_range(&s->random, 0, 6), taps = k, offset = rng_range(&s->random, -3, 3);
+    tile_begin(s, &t, mr, nr);
+    const float *in = new_floats(s, 40 + channels), *b = new_floats(s, taps * channels * nr);
+    const float **rows = new_array(s, taps * mr, sizeof *rows);
+    for (int64_t i = 0; i < taps * mr; i++) rows[i] = in + rng_range(&s->random, 0, 40) - offset;
+
+    for (int64_t p = 0; p < taps * channels; p++)
+        for (int i = 0; i < mr; i++)
+            for (int j = 0; j < nr; j++)
+                t.sums[i][j] = fmaf(rows[p / channels * mr + i][offset + p % channels], b[p * nr + j], t.sums[i][j]);
+    table->product_rows[nv - 1][mr - 1](taps, channels, rows, offset, b, &t.io);
+    tile_end(&t, table, "product_rows");
+}
+
+static void check_depthwise(scene *s, const tilefold_cpu_kernels *table, tilefold_type type, int nv, int pixels,
+                            int64_t taps) {
+    tile t;
+    int nr = nv * table->lanes;
+    int64_t offset = rng_range(&s->random, -3, 3), w_stride = nr + rng_range(&s->random, 0, 9);
+    tile_begin(s, &t, pixels, nr);
+    const char *in = new_elements(s, type, 2 * nr);
+    const float *w = new_floats(s, taps > 0 ? (taps - 1) * w_stride + nr : 0);
+    const void **rows = new_array(s, taps * pixels, sizeof *rows);
+    for (int64_t i = 0; i < taps * pixels; i++)
+        rows[i] = in + (rng_range(&s->random, 0, nr) - offset) * (ptrdiff_t)tilefold_type_bytes(type);
+
+    for (int64_t p = 0; p < taps; p++)
+        for (int i = 0; i < pixels; i++)
+            for (int j = 0; j < nr; j++)
+                t.sums[i][j] = fmaf(element_value(type, rows[p * pixels + i], offset + j), w[p * w_stride + j],
+                                    t.sums[i][j]);
+    table->depthwise[type][nv - 1][pixels - 1](taps, rows, offset, w, w_stride, &t.io);
+    tile_end(&t, table, "depthwise");
+}
+
+typedef void (*product_check)(scene *s, const tilefold_cpu_kernels *table, int nv, int mr, int64_t k);
+
+/* *state points at the check. */
+static void test_tiles(void **state) {
+    static const int64_t depths[] = {0, 1, 2, 3, 9, 17};
+    const product_check *check = *state;
+    for (int x = 0; x < table_count; x++) {
+        for (int tile = 0; tile < TILEFOLD_MAX_VECTORS * TILEFOLD_MAX_ROWS * 6 * repeats(); tile++) {
+            int nv = tile % TILEFOLD_MAX_VECTORS + 1, mr = tile / TILEFOLD_MAX_VECTORS % TILEFOLD_MAX_ROWS + 1;
+            if (mr > tables[x]->max_rows[nv - 1]) continue;
+            scene s;
+            scene_begin(&s, (uint64_t)(tile * 5 + x));
+            (*check)(&s, tables[x], nv, mr, depths[tile / (TILEFOLD_MAX_VECTORS * TILEFOLD_MAX_ROWS) % 6]);
+            scene_end(&s);
+        }
+    }
+}
+
+static void test_depthwise(void **state) {
+    (void)state;
+    for (int x = 0; x < table_count; x++) {
+        for (int tile = 0; tile < TILEFOLD_MAX_VECTORS * TILEFOLD_MAX_PIXELS * repeats(); tile++) {
+            int nv = tile / TILEFOLD_MAX_PIXELS % TILEFOLD_MAX_VECTORS + 1, pixels = tile % TILEFOLD_MAX_PIXELS + 1;
+            if (pixels > tables[x]->max_pixels[nv - 1]) continue;
+            for (int type = TILEFOLD_F32; type <= TILEFOLD_BF16; type++) {
+                scene s;
+                scene_begin(&s, (uint64_t)((tile * 3 + type) * 5 + x));
+                check_depthwise(&s, tables[x], (tilefold_type)type, nv, pixels, rng_range(&s.random, 0, 10));
+                scene_end(&s);
+            }
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------- runs ---- */
+
+/* A run's length: mostly short, where the tails are. */
+static int64_t random_length(scene *s) {
+    return rng_percent(&s->random, 80) ? rng_range(&s->random, 0, 40) : rng_range(&s->random, 0, 300);
+}
+
+/* An array of n elements so strided, and in *first the index of the first: not 0 where the stride is negative. */
+static int64_t strided_span(int64_t n, int64_t stride, int64_t *first) {
+    int64_t reach = n > 0 ? (n - 1) * stride : 0;
+    *first = reach < 0 ? -reach : 0;
+    return n > 0 ? (reach < 0 ? -reach : reach) + 1 : 0;
+}
+
+static void check_load_run(scene *s, const tilefold_cpu_kernels *table, tilefold_type type) {
+    int64_t n = random_length(s), stride = RNG_PICK(&s->random, 1, 1, 2, 2, 3, 4, 7, 0, -1, -2), first;
+    int64_t span = strided_span(n, stride, &first);
+    const char *in = new_elements(s, type, span);
+    float *out = new_array(s, n, sizeof(float));
+
+    table->load_run[type](out, in + first * (int64_t)tilefold_type_bytes(type), stride, n);
+    for (int64_t i = 0; i < n; i++)
+        if (!same(out[i], element_value(type, in, first + i * stride)))
+            fail_msg("%s load_run of type %d, stride %d: element %d of %d", isa_name(table), (int)type, (int)stride,
+                     (int)i, (int)n);
+}
+
+static void check_store_run(scene *s, const tilefold_cpu_kernels *table, tilefold_type type) {
+    int64_t n = random_length(s), stride = RNG_PICK(&s->random, 1, 1, 2, 2, 3, 4, 7, -1, -2), first;
+    int64_t span = strided_span(n, stride, &first);
+    const float *in = new_floats(s, n);
+    unsigned char *out = new_array(s, span, tilefold_type_bytes(type));
+    fill_pattern(out, (size_t)span * tilefold_type_bytes(type));
+    unsigned char *expected = new_array(s, span, tilefold_type_bytes(type));
+    fill_pattern(expected, (size_t)span * tilefold_type_bytes(type));
+
+    for (int64_t i = 0; i < n; i++)
+        oracle_encode(type, in[i], expected + (first + i * stride) * (int64_t)tilefold_type_bytes(type));
+    table->store_run[type](out + first * (int64_t)tilefold_type_bytes(type), stride, in, n);
+    for (int64_t i = 0; i < span; i++)
+        if (!same(element_value(type, out, i), element_value(type, expected, i)))
+            fail_msg("%s store_run of type %d, stride %d: element %d of %d", isa_name(table), (int)type, (int)stride,
+                     (int)i, (int)span);
+}
+
+static void check_transpose_rows(scene *s, const tilefold_cpu_kernels *table, tilefold_type type) {
+    int64_t count = RNG_PICK(&s->random, 1, 2, 4, 6, 8, 12, 14, 16, 32, 48, 64, rng_range(&s->random, 0, 64));
+    int64_t width = count + (rng_percent(&s->random, 50) ? 0 : rng_range(&s->random, 0, 20));
+    int64_t k = random_length(s), stride = RNG_PICK(&s->random, 1, 1, 1, 2, 9, -1), first;
+    int64_t span = strided_span(k, stride, &first);
+    const void **rows = new_array(s, count, sizeof *rows);
+    const char *in[64];
+    for (int64_t i = 0; i < count; i++) {
+        in[i] = new_elements(s, type, span);
+        rows[i] = in[i] + first * (int64_t)tilefold_type_bytes(type);
+    }
+    int64_t out_count = k > 0 ? (k - 1) * width + count : 0;
+    float *out = new_array(s, out_count, sizeof(float));
+    for (int64_t x = 0; x < out_count; x++) out[x] = (float)x;
+
+    table->transpose_rows[type](out, width, rows, count, stride, k);
+    for (int64_t x = 0; x < out_count; x++) {
+        int64_t p = x / width, i = x % width;
+        float expected = i < count ? element_value(type, in[i], first + p * stride) : (float)x;
+        if (!same(out[x], expected))
+            fail_msg("%s transpose_rows of type %d: row %d of %d, column %d of %d, width %d, stride %d",
+                     isa_name(table), (int)type, (int)i, (int)count, (int)p, (int)k, (int)width, (int)stride);
+    }
+}
+
+typedef void (*run_check)(scene *s, const tilefold_cpu_kernels *table, tilefold_type type);
+
+/* *state points at the check. */
+static void test_runs(void **state) {
+    const run_check *check = *state;
+    for (int x = 0; x < table_count; x++) {
+        for (int type = TILEFOLD_F32; type <= TILEFOLD_BF16; type++) {
+            for (int time = 0; time < 200 * repeats(); time++) {
+                scene s;
+                scene_begin(&s, (uint64_t)((x * 4 + type) * 100003 + time));
+                (*check)(&s, tables[x], (tilefold_type)type);
+                scene_end(&s);
+            }
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------ conversions ---- */
+
+enum { HALVES = 65536 };
+
+/* Every fp16 and bf16 number becomes the fp32 number of the same value, and that number becomes it again. */
+static void test_every_half(void **state) {
+    (void)state;
+    static uint16_t halves[HALVES], back[HALVES];
+    static float floats[HALVES];
+    for (int i = 0; i < HALVES; i++) halves[i] = (uint16_t)i;
+    for (int x = 0; x < table_count; x++) {
+        for (int type = TILEFOLD_F16; type <= TILEFOLD_BF16; type++) {
+            tables[x]->load_run[type](floats, halves, 1, HALVES);
+            tables[x]->store_run[type](back, 1, floats, HALVES);
+            for (int i = 0; i < HALVES; i++) {
+                bool nan = is_nan((tilefold_type)type, halves[i]);
+                assert_true(same(floats[i], half_value((tilefold_type)type, halves[i])));
+                assert_true(nan ? is_nan((tilefold_type)type, back[i]) : back[i] == halves[i]);
+            }
+        }
+    }
+}
+
+static void check_rounding(const tilefold_cpu_kernels *table, tilefold_type type, const float *floats, int n) {
+    static uint16_t halves[HALVES];
+    table->store_run[type](halves, 1, floats, n);
+    for (int i = 0; i < n; i++) {
+        uint16_t expected = nearest_half(type, floats[i]);
+        if (isnan(floats[i]) ? !is_nan(type, halves[i]) : halves[i] != expected)
+            fail_msg("%s store_run of type %d: %a gives %04x, not %04x", isa_name(table), (int)type, (double)floats[i],
+                     halves[i], expected);
+    }
+}
+
+/* Halfway from a number to the next greater in magnitude: exact in fp32. Past the greatest comes infinity, halfway to which
+ * is as far on as halfway from the one before. */
+static float midpoint(tilefold_type type, uint16_t half) {
+    double here = (double)half_value(type, half), next = (double)half_value(type, half + 1);
+    if (isfinite(next)) return (float)((here + next) / 2);
+    return (float)(here + (here - (double)half_value(type, half - 1)) / 2);
+}
+
+/* Between any two neighbours the midpoint goes to the even one, and the fp32 numbers beside it to the nearer; so do random
+ * numbers of all sizes. */
+static void test_rounding(void **state) {
+    (void)state;
+    static float floats[HALVES];
+    rng random = rng_make(1, 2);
+    for (int x = 0; x < table_count; x++) {
+        for (int type = TILEFOLD_F16; type <= TILEFOLD_BF16; type++) {
+            for (int step = -1; step <= 1; step++) {
+                for (int i = 0; i < HALVES; i++) {
+                    float tie = midpoint((tilefold_type)type, (uint16_t)i);
+                    floats[i] = step == 0 ? tie : nextafterf(tie, step * INFINITY);
+                }
+                check_rounding(tables[x], (tilefold_type)type, floats, HALVES);
+            }
+            for (int i = 0; i < HALVES; i++) floats[i] = bits_float((uint32_t)rng_next(&random));
+            check_rounding(tables[x], (tilefold_type)type, floats, HALVES);
+        }
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------------------- tables ---- */
+
+static void test_tables(void **state) {
+    (void)state;
+    assert_true(table_count >= 1);
+    assert_ptr_equal(tilefold_cpu_kernels_for(TILEFOLD_ISA_BEST), tables[table_count - 1]);
+    for (int x = 0; x < table_count; x++) {
+        const tilefold_cpu_kernels *table = tables[x];
+        assert_ptr_equal(tilefold_cpu_kernels_for(table->isa), table);
+        assert_in_range(table->lanes, 1, TILEFOLD_MAX_LANES);
+        assert_true(table->max_rows[0] >= 1 && table->max_pixels[0] >= 1);
+        for (int nv = 1; nv <= TILEFOLD_MAX_VECTORS; nv++) {
+            for (int mr = 1; mr <= TILEFOLD_MAX_ROWS; mr++) {
+                bool there = mr <= table->max_rows[nv - 1];
+                assert_int_equal(table->product[nv - 1][mr - 1] != NULL, there);
+                assert_int_equal(table->product_lanes[nv - 1][mr - 1] != NULL, there);
+                assert_int_equal(table->product_rows[nv - 1][mr - 1] != NULL, there);
+            }
+            for (int pixels = 1; pixels <= TILEFOLD_MAX_PIXELS; pixels++)
+                for (int type = TILEFOLD_F32; type <= TILEFOLD_BF16; type++)
+                    assert_int_equal(table->depthwise[type][nv - 1][pixels - 1] != NULL,
+                                     pixels <= table->max_pixels[nv - 1]);
+        }
+        float sink = NAN;
+        assert_true(table->fma_rounds(3, &sink) >= 3 * table->lanes);
+        assert_true(isfinite(sink));
+    }
+}
+
+static void test_machine(void **state) {
+    (void)state;
+    const tilefold_cpu_machine *machine = tilefold_cpu_detect();
+    assert_true(machine->isa_mask >> TILEFOLD_ISA_PORTABLE & 1);
+    assert_true(machine->cores >= 1);
+    assert_true(machine->l1_bytes >= 4096 && machine->l2_bytes > 0 && machine->l3_bytes >= 0);
+    assert_true(machine->memory_bytes > machine->l2_bytes);
+    assert_true(strlen(machine->name) > 0);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ bench ---- */
+
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+enum { TAPS = 9, BENCH_CHANNELS = 32, BENCH_FLOATS = 1 << 16 };
+
+/* What a kernel is timed on; the arrays are as large as the largest use. */
+typedef struct workload {
+    const tilefold_cpu_kernels *table;
+    tilefold_type type;
+    int nv, mr;
+    int64_t k, stride;
+    tilefold_tile_io io;
+    float *a, *b;
+    const float *rows[TILEFOLD_MAX_ROWS * TAPS];
+    const void *elements[64];
+} workload;
+
+static void run_product(workload *w) { w->table->product[w->nv - 1][w->mr - 1](w->k, w->a, w->b, &w->io); }
+
+static void run_product_rows(workload *w) {
+    w->table->product_rows[w->nv - 1][w->mr - 1](TAPS, BENCH_CHANNELS, w->rows, 0, w->b, &w->io);
+}
+
+static void run_depthwise(workload *w) {
+    w->table->depthwise[w->type][w->nv - 1][w->mr - 1](TAPS, (const void *const *)w->rows, 0, w->b, 64, &w->io);
+}
+
+static void run_load_run(workload *w) { w->table->load_run[w->type](w->io.out, w->a, w->stride, w->k); }
+
+static void run_store_run(workload *w) { w->table->store_run[w->type](w->b, w->stride, w->a, w->k); }
+
+static void run_transpose_rows(workload *w) {
+    w->table->transpose_rows[w->type](w->io.out, w->mr, w->elements, w->mr, w->stride, w->k);
+}
+
+/* Seconds of one call, the best of several short runs. */
+static double time_of(void (*run)(workload *w), workload *w) {
+    double best = INFINITY, deadline = seconds() + 0.06;
+    int64_t calls = 1;
+    do {
+        double start = seconds();
+        for (int64_t i = 0; i < calls; i++) run(w);
+        double spent = seconds() - start;
+        if (spent / (double)calls < best) best = spent / (double)calls;
+        if (spent < 1e-3) calls *= 2;
+    } while (seconds() < deadline);
+    return best;
+}
+
+static double measure_peak(const tilefold_cpu_kernels *table) {
+    double best = 0;
+    float sink;
+    for (int i = 0; i < 40; i++) {
+        double start = seconds();
+        int64_t done = table->fma_rounds(20000, &sink);
+        best = fmax(best, 2e-9 * (double)done / (seconds() - start));
+    }
+    return best;
+}
+
+static const char *const type_names[] = {"", "f32", "f16", "bf16"};
+
+static void bench_tile(workload *w, const char *name, void (*run)(workload *w), int64_t k, double peak) {
+    double gflops = 2e-9 * (double)(k * w->mr * w->nv * w->table->lanes) / time_of(run, w);
+    printf("%-9s %-14s %-4s %2dx%d  k = %-4d %7.1f GFLOP/s  %5.1f %% of peak\n", isa_name(w->table), name,
+           type_names[w->type], w->mr, w->nv, (int)k, gflops, 100 * gflops / peak);
+}
+
+static void bench_run(workload *w, const char *name, void (*run)(workload *w)) {
+    double gigabytes = 4e-9 * (double)(w->k * w->mr) / time_of(run, w);
+    printf("%-9s %-14s %-4s %2d x %-4d stride %d %6.1f GB/s of floats\n", isa_name(w->table), name, type_names[w->type],
+           w->mr, (int)w->k, (int)w->stride, gigabytes);
+}
+
+static void bench_tiles(workload *w, double peak) {
+    for (w->nv = 1; w->nv <= TILEFOLD_MAX_VECTORS && w->table->max_rows[w->nv - 1] > 0; w->nv++) {
+        int nr = w->nv * w->table->lanes;
+        w->type = TILEFOLD_F32;
+        w->mr = w->table->max_rows[w->nv - 1];
+        w->k = 256;
+        for (int i = 0; i < TAPS * w->mr; i++) w->rows[i] = w->a + (i / w->mr + i % w->mr) * BENCH_CHANNELS;
+        bench_tile(w, "product", run_product, w->k, peak);
+        bench_tile(w, "product_rows", run_product_rows, TAPS * BENCH_CHANNELS, peak);
+        w->mr = w->table->max_pixels[w->nv - 1];
+        for (int i = 0; i < TAPS * w->mr; i++) w->rows[i] = w->a + (i / w->mr * 7 + i % w->mr) * nr;
+        for (; w->type <= TILEFOLD_BF16; w->type++) bench_tile(w, "depthwise", run_depthwise, TAPS, peak);
+    }
+}
+
+static void bench_runs(workload *w) {
+    static const int counts[] = {6, 14, 32};
+    for (w->type = TILEFOLD_F32; w->type <= TILEFOLD_BF16; w->type++) {
+        w->mr = 1;
+        w->k = 1024;
+        for (w->stride = 1; w->stride <= 2; w->stride++) {
+            bench_run(w, "load_run", run_load_run);
+            bench_run(w, "store_run", run_store_run);
+        }
+        w->stride = 1;
+        w->k = 256;
+        for (int i = 0; i < 3; i++) {
+            w->mr = counts[i];
+            bench_run(w, "transpose_rows", run_transpose_rows);
+        }
+    }
+}
+
+static int bench(void) {
+    static _Alignas(64) float a[BENCH_FLOATS], b[BENCH_FLOATS], out[BENCH_FLOATS];
+    workload w = {.a = a, .b = b, .io = {out, 64, out, 64, -INFINITY, INFINITY}};
+    for (int i = 0; i < 64; i++) w.elements[i] = a + i * 272;
+    printf("%s\n", tilefold_cpu_detect()->name);
+    for (int x = 0; x < table_count; x++) {
+        w.table = tables[x];
+        double peak = measure_peak(w.table);
+        printf("%-9s fma_rounds %27.1f GFLOP/s\n", isa_name(w.table), peak);
+        bench_tiles(&w, peak);
+        bench_runs(&w);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    find_tables();
+    if (argc == 2 && strcmp(argv[1], "--bench") == 0) return bench();
+    static product_check packed = check_product, lanes = check_product_lanes, rows = check_product_rows;
+    static run_check load = check_load_run, transpose = check_transpose_rows, store = check_store_run;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_machine),
+        cmocka_unit_test(test_every_half),
+        cmocka_unit_test(test_rounding),
+        {"test_product", test_tiles, NULL, NULL, &packed},
+        {"test_product_lanes", test_tiles, NULL, NULL, &lanes},
+        {"test_product_rows", test_tiles, NULL, NULL, &rows},
+        cmocka_unit_test(test_depthwise),
+        {"test_load_run", test_runs, NULL, NULL, &load},
+        {"test_transpose_rows", test_runs, NULL, NULL, &transpose},
+        {"test_store_run", test_runs, NULL, NULL, &store},
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

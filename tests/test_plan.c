@@ -1,0 +1,405 @@
+/* What a plan promises before anything runs: limits, least scratch, figures, and its printed form; on random problems, on
+ * problems far too large to run, and on the founding cases.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "oracle.h"
+#include "runner.h"
+
+/* A plan that must succeed, its figures checked. */
+static tilefold_plan_info plan_info(const test_problem *made, const way *w) {
+    bool declined;
+    tilefold_plan *plan = make_plan(made, w, &declined);
+    if (!plan) fail_problem(made, w, "no plan");
+    tilefold_plan_info info = get_info(plan);
+    tilefold_plan_destroy(plan);
+    return info;
+}
+
+/* ------------------------------------------------------------------------------------------------------ founding ---- */
+
+static test_problem case_a(void) {
+    test_problem made = {.name = "case A"};
+    tilefold_problem *p = &made.problem;
+    tilefold_problem_init(p, TILEFOLD_CONV_TRANSPOSE, TILEFOLD_F32, 1);
+    p->input_size[0] = 5158;
+    p->kernel[0] = 4096;
+    p->stride[0] = 1024;
+    assert_int_equal(tilefold_problem_set_layout(p, TILEFOLD_CHANNELS_LAST, NULL), TILEFOLD_OK);
+    return made;
+}
+
+static test_problem case_b(tilefold_type type, int64_t size) {
+    test_problem made = {.name = "case B"};
+    tilefold_problem *p = &made.problem;
+    tilefold_problem_init(p, TILEFOLD_CONV, type, 2);
+    p->in_channels = p->out_channels = 64;
+    for (int a = 0; a < 2; a++) {
+        p->input_size[a] = size;
+        p->kernel[a] = 3;
+        p->padding_begin[a] = p->padding_end[a] = 1;
+    }
+    assert_int_equal(tilefold_problem_set_layout(p, TILEFOLD_CHANNELS_FIRST, NULL), TILEFOLD_OK);
+    return made;
+}
+
+static void test_founding_cases(void **state) {
+    (void)state;
+    const int64_t limits[] = {65536, INT64_C(16) << 20};
+    for (int i = 0; i < 2; i++) {
+        way w = {best_isa(), 1, POOL_LIBRARY, TILEFOLD_ALGORITHM_AUTO, true, limits[i]};
+        test_problem a = case_a(), b = case_b(TILEFOLD_F32, 256), half = case_b(TILEFOLD_F16, 512);
+        tilefold_plan_info info = plan_info(&a, &w);
+        assert_true(check_plan_info(&a, &w, &info));
+        assert_int_equal(info.macs, 21139456);
+        assert_int_equal(info.full_unfold_bytes, INT64_C(86587211776));
+        assert_int_equal(info.output_size[0], 5284864);
+        assert_int_equal(info.phases, 1024);
+        info = plan_info(&b, &w);
+        assert_true(check_plan_info(&b, &w, &info));
+        assert_int_equal(info.full_unfold_bytes, 150994944);
+        info = plan_info(&half, &w);
+        assert_true(check_plan_info(&half, &w, &info));
+        assert_int_equal(info.full_unfold_bytes, 301989888);
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------------- limits ---- */
+
+/* Planning at this limit fails, and says how many bytes it would take. */
+static void check_too_small(const test_problem *made, way w, int64_t limit, int64_t least) {
+    if (limit < 0) return;
+    w.limit = limit;
+    tilefold_plan_options options = way_options(&w);
+    tilefold_plan *plan = NULL;
+    tilefold_message message = {""};
+    char bytes[32];
+    snprintf(bytes, sizeof bytes, "%" PRId64, least);
+    tilefold_status status = tilefold_plan_create(get_context(&w), &made->problem, &options, &plan, &message);
+    if (status != TILEFOLD_LIMIT_TOO_SMALL || plan) fail_problem(made, &w, "planned below the least");
+    if (!strstr(message.text, bytes)) fail_problem(made, &w, message.text);
+}
+
+/* Any limit from the least up: planned, within it, with the same least and ideal. */
+static tilefold_plan_info check_limit(const test_problem *made, way w, int64_t limit,
+                                      const tilefold_plan_info *unlimited) {
+    w.limit = limit;
+    tilefold_plan_info info = plan_info(made, &w);
+    if (!check_plan_info(made, &w, &info)) fail_problem(made, &w, "wrong figures");
+    if (info.min_scratch_bytes != unlimited->min_scratch_bytes)
+        fail_problem(made, &w, "the least depends on the limit");
+    if (info.ideal_scratch_bytes != unlimited->ideal_scratch_bytes) {
+        fail_problem(made, &w, "the ideal depends on the limit");
+    }
+    return info;
+}
+
+static void check_limits(const test_problem *made, way w) {
+    rng r = rng_make(made->seed, 12);
+    w.limit = INT64_MAX;
+    if (least_limit(made, &w) == LEAST_DECLINED) return;
+    tilefold_plan_info unlimited = plan_info(made, &w);
+    if (!check_plan_info(made, &w, &unlimited)) fail_problem(made, &w, "wrong figures");
+    if (unlimited.scratch_bytes != unlimited.ideal_scratch_bytes)
+        fail_problem(made, &w, "the ideal is not what is used");
+    int64_t least = unlimited.min_scratch_bytes;
+    check_too_small(made, w, least - 1, least);
+    check_too_small(made, w, 0, least);
+    check_too_small(made, w, rng_range(&r, 0, least - 1), least);
+    for (int i = 0; i < 4; i++)
+        check_limit(made, w, least + rng_range(&r, 0, INT64_C(1) << rng_range(&r, 0, 20)), &unlimited);
+    check_limit(made, w, least, &unlimited);
+    tilefold_plan_info ample = check_limit(made, w, INT64_C(1) << 40, &unlimited);
+    if (ample.scratch_bytes != unlimited.scratch_bytes) fail_problem(made, &w, "an ample limit is no limit");
+}
+
+static void test_limits(void **state) {
+    (void)state;
+    tilefold_isa isas[8];
+    int isa_count = machine_isas(isas);
+    problem_run run = begin_problems(1500);
+    for (int64_t i = 0; i < run.count; i++) {
+        rng r = rng_make(problem_seed(&run, i), 13);
+        test_problem made = make_problem(problem_seed(&run, i), INT64_C(1) << rng_range(&r, 8, 34));
+        way w = {.isa = isas[rng_range(&r, 0, isa_count - 1)],
+                 .threads = (int32_t)rng_range(&r, 1, 8),
+                 .algorithm = (tilefold_algorithm)rng_range(&r, TILEFOLD_ALGORITHM_AUTO, TILEFOLD_ALGORITHM_DIRECT),
+                 .prepack = rng_percent(&r, 50)};
+        check_limits(&made, w);
+    }
+}
+
+/* Too few bytes for all threads means fewer threads: eight of them get by with what one needs. */
+static void test_fewer_threads(void **state) {
+    (void)state;
+    test_problem made = case_b(TILEFOLD_F32, 256);
+    way w = {best_isa(), 8, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_AUTO, true, INT64_MAX};
+    tilefold_plan_info ideal = plan_info(&made, &w);
+    assert_int_equal(ideal.threads, 8);
+    w.limit = ideal.min_scratch_bytes;
+    tilefold_plan_info least = plan_info(&made, &w);
+    assert_true(least.threads < 8);
+    int32_t before = least.threads;
+    for (w.limit = 4096; w.limit <= INT64_C(16) << 20; w.limit *= 2) {
+        if (w.limit < ideal.min_scratch_bytes) continue;
+        tilefold_plan_info info = plan_info(&made, &w);
+        assert_true(check_plan_info(&made, &w, &info));
+        assert_true(info.threads >= before || info.threads >= 2);
+        before = info.threads;
+    }
+    assert_int_equal(before, 8);
+}
+
+/* No buffer is larger than max_buffer_bytes: neither the scratch nor the packed weights. */
+static void test_max_buffer(void **state) {
+    (void)state;
+    test_problem made = case_b(TILEFOLD_F32, 256);
+    way w = {best_isa(), 2, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_UNFOLD, true, INT64_C(16) << 20};
+    for (int64_t most = 65536; most <= INT64_C(1) << 20; most *= 2) {
+        tilefold_plan_options options = way_options(&w);
+        options.max_buffer_bytes = most;
+        tilefold_plan *plan;
+        tilefold_message message = {""};
+        tilefold_status status = tilefold_plan_create(get_context(&w), &made.problem, &options, &plan, &message);
+        if (status != TILEFOLD_OK) fail_problem(&made, &w, message.text);
+        tilefold_plan_info info = get_info(plan);
+        assert_true(info.scratch_bytes <= most);
+        assert_true(info.packed_weight_bytes <= most);
+        tilefold_plan_destroy(plan);
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------- large ---- */
+
+/* A size whose logarithm is uniform. */
+static int64_t any_size(rng *r, int bits) { return rng_range(r, 1, INT64_C(1) << rng_range(r, 0, bits)); }
+
+/* A problem of sizes up to 2^40 which, where the bits allow, fits 64-bit offsets. */
+static test_problem make_large(uint64_t seed) {
+    rng r = rng_make(seed, 14);
+    test_problem made = {.seed = seed};
+    tilefold_problem *p = &made.problem;
+    tilefold_op op = rng_percent(&r, 50) ? TILEFOLD_CONV : TILEFOLD_CONV_TRANSPOSE;
+    tilefold_problem_init(p, op, (tilefold_type)rng_range(&r, 1, 3), (int32_t)rng_range(&r, 1, 3));
+    int bits = rng_percent(&r, 80) ? 18 / p->rank : 40; /* of each of a dozen factors */
+    p->groups = any_size(&r, rng_percent(&r, 30) ? bits : 0);
+    p->in_channels = p->groups * any_size(&r, bits / 2 + 1);
+    p->out_channels = p->groups * any_size(&r, bits / 2 + 1);
+    p->batch = any_size(&r, rng_percent(&r, 30) ? bits : 0);
+    int long_axis = (int)rng_range(&r, 0, 2);
+    for (int a = 0; a < p->rank; a++) {
+        p->input_size[a] = any_size(&r, a == long_axis ? 40 : bits);
+        p->kernel[a] = any_size(&r, bits);
+        p->stride[a] = any_size(&r, rng_percent(&r, 50) ? 20 : 2);
+        p->dilation[a] = any_size(&r, rng_percent(&r, 30) ? 20 : 2);
+        if (op == TILEFOLD_CONV) p->input_dilation[a] = any_size(&r, rng_percent(&r, 30) ? 20 : 0);
+        p->padding_begin[a] = any_size(&r, 20);
+        int64_t missing = 1 - oracle_output_size(p, a);
+        if (op == TILEFOLD_CONV)
+            p->padding_end[a] = p->dilation[a] * (p->kernel[a] - 1);
+        else if (missing > 0)
+            p->padding_end[a] = -missing;
+    }
+    return made;
+}
+
+static bool close_to(int64_t figure, double expected) {
+    if (expected > 9.2e18) return figure > INT64_C(9000000000000000000);
+    return fabs((double)figure - expected) <= 1e-9 * expected;
+}
+
+/* Figures that the oracle can only estimate. */
+static void check_large(const test_problem *made, const way *w) {
+    const tilefold_problem *p = &made->problem;
+    tilefold_plan_info info = plan_info(made, w);
+    double unfold = (double)p->batch * (double)p->in_channels * (double)tilefold_type_bytes(p->type);
+    double macs = (double)p->batch * (double)p->out_channels * (double)(p->in_channels / p->groups);
+    bool counted = true;
+    for (int a = 0; a < p->rank; a++) {
+        unfold *= (double)oracle_output_size(p, a) * (double)p->kernel[a];
+        double effort = (double)(p->op == TILEFOLD_CONV ? p->input_dilation[a] : p->stride[a]) * (double)p->kernel[a];
+        counted = counted && effort < 1e5;
+        if (counted) macs *= (double)oracle_axis_pairs(p, a);
+        if (info.output_size[a] != oracle_output_size(p, a)) fail_problem(made, w, "output_size");
+    }
+    if (!close_to(info.full_unfold_bytes, unfold)) fail_problem(made, w, "full_unfold_bytes");
+    if (counted && !close_to(info.macs, macs)) fail_problem(made, w, "macs");
+    if (info.min_scratch_bytes > 65536) fail_problem(made, w, "min_scratch_bytes is over 64 KiB");
+    if (info.scratch_bytes > w->limit || info.scratch_bytes < 0) fail_problem(made, w, "scratch_bytes");
+    if (info.tiles < 1 || info.phases < 1 || info.threads < 1) fail_problem(made, w, "tiles, phases or threads");
+}
+
+static void test_large_problems(void **state) {
+    (void)state;
+    problem_run run = begin_problems(4000);
+    int64_t planned = 0;
+    for (int64_t i = 0; i < run.count; i++) {
+        test_problem made = make_large(problem_seed(&run, i));
+        rng r = rng_make(made.seed, 15);
+        way w = {best_isa(), 1, POOL_LIBRARY, (tilefold_algorithm)rng_range(&r, 0, 3), rng_percent(&r, 50), 65536};
+        tilefold_status status = tilefold_problem_set_layout(&made.problem,
+                                                             rng_percent(&r, 50) ? TILEFOLD_CHANNELS_FIRST
+                                                                                 : TILEFOLD_CHANNELS_LAST,
+                                                             NULL);
+        if (status != TILEFOLD_OK && status != TILEFOLD_OVERFLOW) fail_problem(&made, &w, "set_layout");
+        if (status == TILEFOLD_OVERFLOW) continue;
+        tilefold_plan_options options = way_options(&w);
+        tilefold_plan *plan;
+        tilefold_message message = {""};
+        status = tilefold_plan_create(get_context(&w), &made.problem, &options, &plan, &message);
+        if (status == TILEFOLD_OVERFLOW) continue;
+        if (status == TILEFOLD_UNSUPPORTED && w.algorithm != TILEFOLD_ALGORITHM_AUTO) continue;
+        if (status != TILEFOLD_OK) fail_problem(&made, &w, message.text);
+        tilefold_plan_destroy(plan);
+        check_large(&made, &w);
+        planned++;
+    }
+    if (!run.single) assert_true(planned > run.count / 4);
+}
+
+/* Fields of any value at all, the ends of the range among them: a status, not undefined behaviour. */
+static void test_wild_problems(void **state) {
+    (void)state;
+    problem_run run = begin_problems(20000);
+    for (int64_t i = 0; i < run.count; i++) {
+        rng r = rng_make(problem_seed(&run, i), 16);
+        test_problem made = make_problem(problem_seed(&run, i), 1000);
+        tilefold_problem *p = &made.problem;
+        int64_t *fields[] = {&p->batch,
+                             &p->in_channels,
+                             &p->out_channels,
+                             &p->groups,
+                             p->input_size,
+                             p->kernel,
+                             p->stride,
+                             p->dilation,
+                             p->input_dilation,
+                             p->padding_begin,
+                             p->padding_end,
+                             p->output_padding,
+                             p->input_stride.spatial,
+                             p->output_stride.spatial,
+                             p->weight_stride.spatial,
+                             &p->input_stride.batch,
+                             &p->output_stride.channel,
+                             &p->weight_stride.in_channel};
+        for (int change = (int)rng_range(&r, 1, 4); change > 0; change--) {
+            int64_t value = (int64_t)(rng_next(&r) >> rng_range(&r, 0, 63));
+            *fields[rng_range(&r, 0, sizeof fields / sizeof *fields - 1)] = RNG_PICK(&r, INT64_MAX, INT64_MIN,
+                                                                                     INT64_MAX - 1, value, value,
+                                                                                     INT64_C(1) << 62, INT64_C(1) << 31,
+                                                                                     0, -1);
+        }
+        way w = {best_isa(), 1, POOL_LIBRARY, TILEFOLD_ALGORITHM_AUTO, true, 65536};
+        tilefold_plan_options options = way_options(&w);
+        tilefold_plan *plan = NULL;
+        tilefold_message message = {""};
+        tilefold_status status = tilefold_plan_create(get_context(&w), p, &options, &plan, &message);
+        if (status == TILEFOLD_OK)
+            tilefold_plan_destroy(plan);
+        else if (plan || message.text[0] == 0)
+            fail_problem(&made, &w, "no message, or an out-parameter written");
+        if (status > TILEFOLD_UNSUPPORTED) fail_problem(&made, &w, message.text);
+    }
+}
+
+/* Strides of a million on every axis are a million million million phases: counted, not walked. */
+static void test_huge_strides(void **state) {
+    (void)state;
+    clock_t begin = clock();
+    for (int bits = 10; bits <= 20; bits++) {
+        test_problem made = {.name = "huge strides"};
+        tilefold_problem *p = &made.problem;
+        tilefold_problem_init(p, TILEFOLD_CONV_TRANSPOSE, TILEFOLD_F16, 3);
+        for (int a = 0; a < 3; a++) {
+            p->input_size[a] = 2;
+            p->kernel[a] = 3 + a;
+            p->stride[a] = (INT64_C(1) << bits) / (a + 1);
+            p->dilation[a] = a == 1 ? 2 : 1;
+        }
+        if (tilefold_problem_set_layout(p, TILEFOLD_CHANNELS_FIRST, NULL) != TILEFOLD_OK) continue;
+        for (int algorithm = 0; algorithm <= TILEFOLD_ALGORITHM_DIRECT; algorithm++) {
+            way w = {best_isa(), 2, POOL_LIBRARY, (tilefold_algorithm)algorithm, true, 65536};
+            if (least_limit(&made, &w) == LEAST_DECLINED) continue;
+            check_large(&made, &w);
+        }
+    }
+    assert_true((double)(clock() - begin) / CLOCKS_PER_SEC < 20); /* hangs, not slowness */
+}
+
+/* --------------------------------------------------------------------------------------------------------- print ---- */
+
+static void assert_prints(const char *text, int64_t figure) {
+    char digits[32];
+    snprintf(digits, sizeof digits, "%" PRId64, figure);
+    if (!strstr(text, digits)) fprintf(stderr, "%s is not in:\n%s\n", digits, text);
+    assert_non_null(strstr(text, digits));
+}
+
+static void test_print(void **state) {
+    (void)state;
+    for (int index = 0; index < listed_problems(); index++) {
+        test_problem made = listed_problem(index, TILEFOLD_F16, TILEFOLD_F32);
+        way w = {best_isa(), 2, POOL_LIBRARY, TILEFOLD_ALGORITHM_AUTO, true, 123456};
+        bool declined;
+        tilefold_plan *plan = make_plan(&made, &w, &declined), *again = make_plan(&made, &w, &declined);
+        assert_non_null(plan);
+        tilefold_plan_info info = get_info(plan);
+        char text[4096], other[4096];
+        size_t length = tilefold_plan_print(plan, text, sizeof text);
+        assert_true(length < sizeof text);
+        assert_int_equal(strlen(text), length);
+        assert_int_equal(tilefold_plan_print(again, other, sizeof other), length);
+        assert_string_equal(text, other);
+        const int64_t figures[] = {info.scratch_bytes,
+                                   info.scratch_limit_bytes,
+                                   info.min_scratch_bytes,
+                                   info.ideal_scratch_bytes,
+                                   info.packed_weight_bytes,
+                                   info.full_unfold_bytes,
+                                   info.tiles,
+                                   info.phases,
+                                   info.macs,
+                                   info.threads,
+                                   info.output_size[0]};
+        for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) assert_prints(text, figures[i]);
+        assert_non_null(strstr(text, tilefold_algorithm_name(info.algorithm)));
+        assert_non_null(strstr(text, tilefold_isa_name(info.isa)));
+        for (size_t bytes = 0; bytes <= length + 1; bytes++) { /* as snprintf, at every size */
+            memset(other, '#', sizeof other);
+            assert_int_equal(tilefold_plan_print(plan, bytes ? other : NULL, bytes), length);
+            if (bytes == 0) continue;
+            assert_int_equal(strlen(other), bytes - 1);
+            assert_memory_equal(other, text, bytes - 1);
+            assert_int_equal(other[bytes], '#');
+        }
+        tilefold_plan_destroy(plan);
+        tilefold_plan_destroy(again);
+    }
+}
+
+static int close_all(void **state) {
+    (void)state;
+    close_contexts();
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_founding_cases), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_fewer_threads),  cmocka_unit_test(test_max_buffer),
+        cmocka_unit_test(test_large_problems), cmocka_unit_test(test_wild_problems),
+        cmocka_unit_test(test_huge_strides),   cmocka_unit_test(test_print),
+    };
+    return cmocka_run_group_tests_name("plan", tests, NULL, close_all);
+}
