@@ -96,8 +96,8 @@ tilefold_status tilefold_context_create(const tilefold_context_options *options,
     for (int kind = 0; kind < DEVICE_KINDS; kind++)
         if (devices[kind]->kind == options->device) device = devices[kind];
     if (!device)
-        return tilefold_fail(message, TILEFOLD_NO_DEVICE, "this build of tilefold %s has no device of kind %d",
-                             tilefold_version(), (int)options->device);
+        return tilefold_fail(message, TILEFOLD_NO_DEVICE, "this build of tilefold %s has no %s device", tilefold_version(),
+                             options->device == TILEFOLD_VULKAN ? "Vulkan" : "such");
 
     tilefold_allocator allocator = options->allocator;
     if (!allocator.allocate) allocator = (tilefold_allocator){allocate, release, NULL};

@@ -246,7 +246,7 @@ static void test_resized(void **state) {
     for (int64_t i = 0; i < run.count; i++) {
         test_problem bound = make_problem(problem_seed(&run, i), 30000);
         rng r = rng_make(bound.seed, 17);
-        way w = {isas[rng_range(&r, 0, isa_count - 1)],   (int32_t)rng_range(&r, 1, 3), POOL_LIBRARY,
+        way w = {isas[rng_range(&r, 0, isa_count - 1)],   (int32_t)rng_range(&r, 1, 3), POOL_SEQUENTIAL,
                  (tilefold_algorithm)rng_range(&r, 0, 3), rng_percent(&r, 50),          INT64_MAX};
         int64_t least = least_limit(&bound, &w);
         if (least == LEAST_DECLINED) continue;

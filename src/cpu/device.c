@@ -7,6 +7,7 @@
 #include "../checked.h"
 #include "../message.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
@@ -186,18 +187,18 @@ static tilefold_status measure_peak(tilefold_context *context, double *flops_per
     const tilefold_cpu_context *cpu = context->state;
     peak_run run = {.kernels = cpu->kernels, .rounds = 1000};
     double best = 0, spent = 0;
-    for (int attempt = 0; attempt < 100 && spent < 0.1; attempt++) {
+    for (int timed = 0; timed < 10 || spent < 0.1;) {
         atomic_init(&run.done, 0);
         double begin = seconds_now();
         cpu->parallel_for.run(cpu->parallel_for.user, run_rounds, &run, (size_t)cpu->threads);
         double seconds = seconds_now() - begin;
-        spent += seconds > 0 ? seconds : 0;
-        if (seconds < 0.005) { /* too short to be timed well */
+        if (seconds < 0.005) { /* too short to be timed well; and the threads warm up */
             run.rounds *= 2;
             continue;
         }
-        double rate = 2.0 * (double)atomic_load(&run.done) / seconds;
-        if (rate > best) best = rate;
+        timed++;
+        spent += seconds;
+        best = fmax(best, 2.0 * (double)atomic_load(&run.done) / seconds);
     }
     *flops_per_second = best;
     return TILEFOLD_OK;
