@@ -84,7 +84,7 @@ typedef struct tilefold_cpu_plan {
     bool cut;              /* some sum is cut into blocks */
     bool overlaps;         /* a last weight panel that is not full begins earlier instead, and repeats some columns */
     int32_t mr, nv, nr;    /* the largest tile used */
-    int32_t operand_width; /* U: mr or nr */
+    int32_t operand_width; /* U: mr or nr; for direct, a multiple of nr */
     int32_t weight_width;  /* V: nr or mr */
     int32_t threads;
     int64_t block_k;       /* a block of the sum: at most so much of K, whole taps or part of one tap's channels */

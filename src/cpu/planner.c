@@ -123,10 +123,18 @@ static int64_t useful_panels(const shape *s, const tilefold_cpu_plan *p) {
     int64_t partial = p->cut ? tilefold_ceil_div(p->tiling.block_columns, p->weight_width) * p->mr * p->nr * 4 : 0;
     int64_t output = p->operand_width * p->tiling.block_columns * (int64_t)sizeof(float);
     int64_t cached = tilefold_max(1, s->l2_bytes / 2 / (operand_panel_bytes(s, p) + partial / 2 + output / 2));
-    if (!p->builds_tiles) cached = 64;
+    if (!p->builds_tiles) cached = tilefold_max(1, 4096 / p->operand_width);
     int64_t wanted = s->threads > 1 ? (int64_t)ceil(4.0 * s->threads / tilefold_cpu_parts_alike(s, p)) : 1;
     int64_t shared = tilefold_max(1, all / tilefold_max(1, wanted));
     return tilefold_min(tilefold_min(all, cached), shared);
+}
+
+/* Direct points at the input once for a few kernel calls of a row, as long as the pointers and copies stay in the
+ * first-level cache and no partial sums need to wait. */
+static int64_t kernels_per_panel(const shape *s, const tilefold_cpu_plan *p) {
+    if (p->algorithm != &direct || p->cut) return 1;
+    int64_t cached = 32768 / (p->block_k * p->nr * (int64_t)sizeof(float)), row = tilefold_ceil_div(s->row, p->nr);
+    return tilefold_max(1, tilefold_min(cached, row));
 }
 
 static bool is_cut(const shape *s, const tilefold_cpu_plan *p) {
@@ -137,7 +145,11 @@ static bool is_cut(const shape *s, const tilefold_cpu_plan *p) {
 static bool consider(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
     p->cut = is_cut(s, p);
     p->overlaps = p->depthwise && p->tiling.block_columns >= p->tiling.columns;
-    int64_t panels = panels_that_fit(s, p, useful_panels(s, p));
+    int64_t panels = 0;
+    for (int64_t kernels = kernels_per_panel(s, p); kernels >= 1 && panels == 0; kernels /= 2) {
+        if (p->algorithm == &direct) p->operand_width = (int32_t)(kernels * p->nr);
+        panels = panels_that_fit(s, p, useful_panels(s, p));
+    }
     if (panels == 0) return false;
     lay_out(s, p, panels);
     p->tiling.position_granule = p->operand_width;

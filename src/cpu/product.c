@@ -13,7 +13,8 @@
  *
  *         for each weight panel:
  *             for each run of positions of a row:
- *                 for each block of K:               point at the input, one call of a micro-kernel
+ *                 for each block of K:               point at the input
+ *                     for each nr of the run:        one call of a micro-kernel
  *
  * A micro-kernel's sums start from the bias in the first block and from the partial sums in later ones, and end as partial
  * sums or, in the last block, as outputs: one chain of fused multiply-adds, wherever K is cut.
@@ -224,35 +225,48 @@ void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile
     } while (!p.last);
 }
 
-/* Positions for one call: within a row, so that the input can be read in place, unless rows are shorter than a vector. */
+/* Positions to point at together: of one row, so that the input can be read in place, unless rows are shorter than a
+ * vector. */
 static int64_t direct_run(const product *p, const tilefold_cursor *cursor, int64_t left) {
     int64_t most = tilefold_min(left, p->plan->operand_width);
     return p->tile->part[2].count < p->plan->kernels->lanes ? most : tilefold_cursor_run(cursor, p->tile, most);
 }
 
+/* A block of the sum for a run of positions. Only where the sum is not cut is the run longer than one kernel call. */
+static void multiply_run(const product *p, const weight_panel *panel, tilefold_cursor cursor, int64_t run) {
+    const float **lanes = (const float **)p->arena;
+    float *stage = (float *)(p->arena + p->plan->arena.stage);
+    int64_t k = tilefold_block_size(&p->block), nr = p->plan->nr;
+    if (k) tilefold_cpu_build_operand(p->work, p->tile, cursor, run, lanes_for(p->plan, run), &p->block, NULL, p->arena);
+    for (;;) {
+        int64_t count = tilefold_min(run, nr);
+        multiply_panels(p, panel, &cursor, count, lanes, stage);
+        run -= count;
+        if (run == 0) return;
+        skip_positions(&cursor, p->tile, count);
+        for (int64_t i = 0; i < k; i++) lanes[i] += nr;
+    }
+}
+
 void tilefold_cpu_run_direct(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {
     product p = begin_product(work, tile, arena);
     tilefold_column_run runs[TILEFOLD_MAX_ROWS];
-    float *stage = (float *)(arena + work->plan->arena.stage);
     for (int64_t column = tile->column_begin; column < tile->column_end; column += work->plan->weight_width) {
         weight_panel panel;
         if (!enter_weight_panel(&p, column, runs, &panel)) continue;
         fill_init(&p, &panel);
         tilefold_cursor cursor = p.start;
-        for (int64_t left = p.positions; left > 0;) {
-            int64_t count = direct_run(&p, &cursor, left);
+        for (int64_t left = p.positions, run; left > 0; left -= run) {
+            run = direct_run(&p, &cursor, left);
             enter_block(&p, 0);
             for (;;) {
                 bool packed_before = panel.values && p.first && p.last && !work->plan->prepacked;
                 if (!packed_before) panel.values = weight_values(&p, &panel);
-                if (p.sum)
-                    tilefold_cpu_build_operand(work, tile, cursor, count, lanes_for(work->plan, count), &p.block, NULL, arena);
-                multiply_panels(&p, &panel, &cursor, count, arena, stage);
+                multiply_run(&p, &panel, cursor, run);
                 if (p.last) break;
                 enter_block(&p, p.k + tilefold_block_size(&p.block));
             }
-            skip_positions(&cursor, tile, count);
-            left -= count;
+            skip_positions(&cursor, tile, run);
         }
     }
 }
