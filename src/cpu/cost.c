@@ -130,7 +130,7 @@ double tilefold_cpu_estimate(const shape *s, const tilefold_cpu_plan *p) {
     double others = tilefold_cpu_parts_alike(s, p), total = cycles * others;
     double tiles = fmax(1.0, position_tiles * column_tiles * others);
     double turns = ceil_div(tiles, s->threads);
-    double start = s->threads > 1 ? 15000 : 0;
+    double start = s->threads > 1 ? 40000 : 0; /* to wake them */
     return start + total * turns / tiles + tiles / s->threads * 300;
 }
 

@@ -42,7 +42,8 @@ static void run_serially(void *user, void (*task)(void *argument, size_t index),
 
 #ifdef TILEFOLD_HAVE_PTHREADPOOL
 static void run_in_pool(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count) {
-    pthreadpool_parallelize_1d(user, task, argument, count, 0);
+    /* Workers that spin after the work is done take the processor from whoever has some; waking them costs microseconds. */
+    pthreadpool_parallelize_1d(user, task, argument, count, PTHREADPOOL_FLAG_YIELD_WORKERS);
 }
 
 static tilefold_status open_pool(tilefold_cpu_context *cpu, int32_t threads, tilefold_message *message) {
@@ -78,7 +79,9 @@ static tilefold_status open_cpu(tilefold_context *context, const tilefold_contex
                              tilefold_isa_name(options->isa));
     cpu->parallel_for = options->parallel_for;
     if (!cpu->parallel_for.run) {
-        tilefold_status status = open_pool(cpu, options->threads ? options->threads : tilefold_cpu_detect()->cores, message);
+        int32_t cores = tilefold_cpu_detect()->cores, most = TILEFOLD_MAX_THREADS;
+        int32_t threads = options->threads ? options->threads : cores < most ? cores : most;
+        tilefold_status status = open_pool(cpu, threads, message);
         if (status) return status;
     }
     cpu->threads = cpu->parallel_for.threads;
