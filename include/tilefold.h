@@ -95,14 +95,14 @@ extern "C" {
 
 typedef enum tilefold_status {
     TILEFOLD_OK = 0,
-    TILEFOLD_INVALID_ARGUMENT,   /* a size, option or pointer is out of its range */
-    TILEFOLD_OVERFLOW,           /* a size or an offset does not fit 64 bits */
-    TILEFOLD_UNSUPPORTED,        /* this device, build or algorithm does not do that */
-    TILEFOLD_LIMIT_TOO_SMALL,    /* the scratch limit is below the least; the message names the bytes needed */
-    TILEFOLD_OUT_OF_MEMORY,      /* an allocation failed */
-    TILEFOLD_CANCELLED,          /* the progress callback asked to stop */
-    TILEFOLD_NO_DEVICE,          /* no such device here */
-    TILEFOLD_DEVICE_LOST,        /* the device failed while computing */
+    TILEFOLD_INVALID_ARGUMENT, /* a size, option or pointer is out of its range */
+    TILEFOLD_OVERFLOW,         /* a size or an offset does not fit 64 bits */
+    TILEFOLD_UNSUPPORTED,      /* this device, build or algorithm does not do that */
+    TILEFOLD_LIMIT_TOO_SMALL,  /* the scratch limit is below the least; the message names the bytes needed */
+    TILEFOLD_OUT_OF_MEMORY,    /* an allocation failed */
+    TILEFOLD_CANCELLED,        /* the progress callback asked to stop */
+    TILEFOLD_NO_DEVICE,        /* no such device here */
+    TILEFOLD_DEVICE_LOST,      /* the device failed while computing */
 } tilefold_status;
 
 typedef struct tilefold_message {
@@ -193,8 +193,8 @@ static inline void tilefold_problem_init(tilefold_problem *problem, tilefold_op 
 
 /* output_size[0..rank) = X of the formulas above. INVALID_ARGUMENT where a field is out of range or an X is below 1,
  * OVERFLOW where a size does not fit. Looks at no strides. */
-TILEFOLD_API tilefold_status tilefold_output_size(const tilefold_problem *problem, int64_t output_size[TILEFOLD_MAX_RANK],
-                                                  tilefold_message *message);
+TILEFOLD_API tilefold_status tilefold_output_size(const tilefold_problem *problem,
+                                                  int64_t output_size[TILEFOLD_MAX_RANK], tilefold_message *message);
 
 /* Fills in the strides of dense input, weight and output tensors of the given layout. Errors as tilefold_output_size(). */
 TILEFOLD_API tilefold_status tilefold_problem_set_layout(tilefold_problem *problem, tilefold_layout layout,
@@ -256,8 +256,8 @@ static inline void tilefold_context_options_init(tilefold_context_options *optio
 
 /* Opens a device. The caller owns *context and destroys it after its plans. INVALID_ARGUMENT, UNSUPPORTED (the isa),
  * NO_DEVICE, OUT_OF_MEMORY. */
-TILEFOLD_API tilefold_status tilefold_context_create(const tilefold_context_options *options, tilefold_context **context,
-                                                     tilefold_message *message);
+TILEFOLD_API tilefold_status tilefold_context_create(const tilefold_context_options *options,
+                                                     tilefold_context **context, tilefold_message *message);
 TILEFOLD_API void tilefold_context_destroy(tilefold_context *context);
 
 /* What a device is. Figures that do not apply or are not known are 0. */
@@ -266,19 +266,20 @@ typedef struct tilefold_device_info {
     tilefold_device_kind kind;
     int32_t index;
     char name[256];
-    int32_t threads;             /* CPU: how many tilefold would use */
-    tilefold_isa isa;            /* CPU: the best */
-    uint32_t isa_mask;           /* CPU: bit (1 << isa) for each that runs here */
+    int32_t threads;                      /* CPU: how many tilefold would use */
+    tilefold_isa isa;                     /* CPU: the best */
+    uint32_t isa_mask;                    /* CPU: bit (1 << isa) for each that runs here */
     int64_t l1_bytes, l2_bytes, l3_bytes; /* CPU: per core, per core, shared */
-    int64_t max_buffer_bytes;    /* the largest binding */
-    int64_t memory_bytes;        /* the device's own memory */
+    int64_t max_buffer_bytes;             /* the largest binding */
+    int64_t memory_bytes;                 /* the device's own memory */
 } tilefold_device_info;
 
 /* How many devices there are: the CPU, which is device 0 and always there, and the Vulkan devices. */
 TILEFOLD_API size_t tilefold_device_count(void);
 
 /* Fills in *info (struct_size set by the caller) for device number 0 <= number < tilefold_device_count(). */
-TILEFOLD_API tilefold_status tilefold_get_device_info(size_t number, tilefold_device_info *info, tilefold_message *message);
+TILEFOLD_API tilefold_status tilefold_get_device_info(size_t number, tilefold_device_info *info,
+                                                      tilefold_message *message);
 
 /* Measures the device's fused-multiply-add peak in FLOP/s (a multiply-add counts as two): registers only, every thread of
  * the context, the best of several short runs (about 0.1 s in all). UNSUPPORTED where a device has no such measurement. */
@@ -336,20 +337,20 @@ TILEFOLD_API void tilefold_plan_destroy(tilefold_plan *plan);
 typedef struct tilefold_plan_info {
     size_t struct_size;
     tilefold_device_kind device;
-    tilefold_algorithm algorithm;        /* never AUTO */
-    tilefold_isa isa;                    /* CPU; never BEST */
-    int32_t threads;                     /* that the plan will use: fewer than the context's where scratch is short */
+    tilefold_algorithm algorithm; /* never AUTO */
+    tilefold_isa isa;             /* CPU; never BEST */
+    int32_t threads;              /* that the plan will use: fewer than the context's where scratch is short */
     int64_t output_size[TILEFOLD_MAX_RANK];
-    int64_t scratch_limit_bytes;         /* as asked for */
-    int64_t scratch_bytes;               /* what tilefold_execute() must be handed; with the plan itself, <= the limit */
-    int64_t min_scratch_bytes;           /* the least limit with which this problem can be planned (one thread) */
-    int64_t ideal_scratch_bytes;         /* what a plan without a limit uses */
-    int64_t packed_weight_bytes;         /* 0 without prepacking */
-    int64_t full_unfold_bytes;           /* batch * outputs * taps * C * element: what im2col of it all would take.
+    int64_t scratch_limit_bytes; /* as asked for */
+    int64_t scratch_bytes;       /* what tilefold_execute() must be handed; with the plan itself, <= the limit */
+    int64_t min_scratch_bytes;   /* the least limit with which this problem can be planned (one thread) */
+    int64_t ideal_scratch_bytes; /* what a plan without a limit uses */
+    int64_t packed_weight_bytes; /* 0 without prepacking */
+    int64_t full_unfold_bytes;   /* batch * outputs * taps * C * element: what im2col of it all would take.
                                             INT64_MAX where that does not fit */
-    int64_t tiles;                       /* units of work, each a window of output positions of one phase */
-    int64_t phases;                      /* residue classes of output positions, empty ones included */
-    int64_t macs;                        /* multiply-adds that will be done. INT64_MAX where that does not fit */
+    int64_t tiles;               /* units of work, each a window of output positions of one phase */
+    int64_t phases;              /* residue classes of output positions, empty ones included */
+    int64_t macs;                /* multiply-adds that will be done. INT64_MAX where that does not fit */
 } tilefold_plan_info;
 
 /* Fills in *info; info->struct_size is the caller's sizeof *info. */
@@ -378,8 +379,8 @@ typedef struct tilefold_execution {
     const void *packed_weight; /* read only by a plan with prepacking */
     const void *bias;          /* out_channels dense elements; read only where the problem has a bias */
     void *output;
-    void *scratch;             /* 64-byte aligned */
-    size_t scratch_bytes;      /* at least info.scratch_bytes */
+    void *scratch;              /* 64-byte aligned */
+    size_t scratch_bytes;       /* at least info.scratch_bytes */
     tilefold_progress progress; /* NULL: none */
     void *progress_user;
 } tilefold_execution;
@@ -403,8 +404,9 @@ TILEFOLD_API tilefold_status tilefold_execute_resized(const tilefold_plan *plan,
 /* Plans, packs, executes and releases, with memory from the context's allocator. bias is NULL where bias_type is NONE.
  * Errors are those of the functions it calls. */
 TILEFOLD_API tilefold_status tilefold_convolve(tilefold_context *context, const tilefold_problem *problem,
-                                               const tilefold_plan_options *options, const void *input, const void *weight,
-                                               const void *bias, void *output, tilefold_message *message);
+                                               const tilefold_plan_options *options, const void *input,
+                                               const void *weight, const void *bias, void *output,
+                                               tilefold_message *message);
 
 #ifdef __cplusplus
 }

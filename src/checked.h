@@ -22,7 +22,8 @@ static inline bool tilefold_multiply(int64_t a, int64_t b, int64_t *out) {
         *out = 0;
         return true;
     }
-    if (a > 0 ? (b > 0 ? a > INT64_MAX / b : b < INT64_MIN / a) : (b > 0 ? a < INT64_MIN / b : b < INT64_MAX / a)) return false;
+    if (a > 0 ? (b > 0 ? a > INT64_MAX / b : b < INT64_MIN / a) : (b > 0 ? a < INT64_MIN / b : b < INT64_MAX / a))
+        return false;
     *out = a * b;
     return true;
 }

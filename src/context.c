@@ -47,13 +47,16 @@ tilefold_status tilefold_get_device_info(size_t number, tilefold_device_info *in
     for (int kind = 0; kind < DEVICE_KINDS; kind++) {
         size_t count = devices[kind]->count();
         if (index < count) {
-            *info = (tilefold_device_info){.struct_size = sizeof *info, .kind = devices[kind]->kind, .index = (int32_t)index};
+            *info = (tilefold_device_info){.struct_size = sizeof *info,
+                                           .kind = devices[kind]->kind,
+                                           .index = (int32_t)index};
             devices[kind]->describe(index, info);
             return TILEFOLD_OK;
         }
         index -= count;
     }
-    return tilefold_fail(message, TILEFOLD_NO_DEVICE, "there is no device %zu, only %zu", number, tilefold_device_count());
+    return tilefold_fail(message, TILEFOLD_NO_DEVICE, "there is no device %zu, only %zu", number,
+                         tilefold_device_count());
 }
 
 static void *allocate(void *user, size_t bytes, size_t alignment) {
@@ -76,7 +79,8 @@ static tilefold_status check_options(const tilefold_context_options *options, ti
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "threads %d is not 0 to %d", (int)options->threads,
                              TILEFOLD_MAX_THREADS);
     if (options->device_index < 0)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "device index %d is negative", (int)options->device_index);
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "device index %d is negative",
+                             (int)options->device_index);
     if (!tilefold_isa_name(options->isa))
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "instruction set %d is unknown", (int)options->isa);
     if (options->allocator.allocate && !options->allocator.release)
@@ -96,8 +100,8 @@ tilefold_status tilefold_context_create(const tilefold_context_options *options,
     for (int kind = 0; kind < DEVICE_KINDS; kind++)
         if (devices[kind]->kind == options->device) device = devices[kind];
     if (!device)
-        return tilefold_fail(message, TILEFOLD_NO_DEVICE, "this build of tilefold %s has no %s device", tilefold_version(),
-                             options->device == TILEFOLD_VULKAN ? "Vulkan" : "such");
+        return tilefold_fail(message, TILEFOLD_NO_DEVICE, "this build of tilefold %s has no %s device",
+                             tilefold_version(), options->device == TILEFOLD_VULKAN ? "Vulkan" : "such");
 
     tilefold_allocator allocator = options->allocator;
     if (!allocator.allocate) allocator = (tilefold_allocator){allocate, release, NULL};

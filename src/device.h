@@ -22,7 +22,8 @@ typedef struct tilefold_device {
     void (*describe)(size_t index, tilefold_device_info *info);
 
     /* Opens the device into context->state. On failure there is nothing to close. */
-    tilefold_status (*open)(tilefold_context *context, const tilefold_context_options *options, tilefold_message *message);
+    tilefold_status (*open)(tilefold_context *context, const tilefold_context_options *options,
+                            tilefold_message *message);
     void (*close)(tilefold_context *context);
 
     /* Decides how to compute plan->geometry, which it may fold, and fills in plan->state and plan->info, all but the fields
@@ -33,7 +34,8 @@ typedef struct tilefold_device {
     /* Lines about the plan, as snprintf does. */
     size_t (*print)(const tilefold_plan *plan, char *text, size_t bytes);
 
-    tilefold_status (*pack_weight)(const tilefold_plan *plan, const void *weight, void *packed, tilefold_message *message);
+    tilefold_status (*pack_weight)(const tilefold_plan *plan, const void *weight, void *packed,
+                                   tilefold_message *message);
     /* Computes `geometry`, the plan's or a smaller one. */
     tilefold_status (*execute)(const tilefold_plan *plan, const tilefold_geometry *geometry,
                                const tilefold_execution *execution, tilefold_message *message);

@@ -14,14 +14,16 @@ tilefold_status tilefold_pack_weight(const tilefold_plan *plan, const void *weig
     if (needed == 0) return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "this plan holds no packed weights");
     if (!weight || !packed || !aligned(packed, 64))
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "weight %p and packed weight %p must be there, the latter aligned to 64 bytes", weight, packed);
+                             "weight %p and packed weight %p must be there, the latter aligned to 64 bytes", weight,
+                             packed);
     if (packed_bytes < (size_t)needed)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "packed weights take %lld bytes, not %zu", (long long)needed,
-                             packed_bytes);
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "packed weights take %lld bytes, not %zu",
+                             (long long)needed, packed_bytes);
     return plan->context->device->pack_weight(plan, weight, packed, message);
 }
 
-static tilefold_status check_execution(const tilefold_plan *plan, const tilefold_execution *e, tilefold_message *message) {
+static tilefold_status check_execution(const tilefold_plan *plan, const tilefold_execution *e,
+                                       tilefold_message *message) {
     if (e->struct_size != sizeof *e)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
                              "execution.struct_size is %zu, not %zu: call tilefold_execution_init()", e->struct_size,
@@ -42,11 +44,12 @@ static tilefold_status check_execution(const tilefold_plan *plan, const tilefold
     };
     for (size_t i = 0; i < sizeof pointers / sizeof pointers[0]; i++)
         if (pointers[i].needed && (!pointers[i].pointer || !aligned(pointers[i].pointer, pointers[i].alignment)))
-            return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "the %s pointer %p is missing or not aligned to %zu bytes",
-                                 pointers[i].name, pointers[i].pointer, pointers[i].alignment);
+            return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                                 "the %s pointer %p is missing or not aligned to %zu bytes", pointers[i].name,
+                                 pointers[i].pointer, pointers[i].alignment);
     if (e->scratch_bytes < (size_t)plan->info.scratch_bytes)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "scratch is %zu bytes, the plan needs %lld", e->scratch_bytes,
-                             (long long)plan->info.scratch_bytes);
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "scratch is %zu bytes, the plan needs %lld",
+                             e->scratch_bytes, (long long)plan->info.scratch_bytes);
     return TILEFOLD_OK;
 }
 
@@ -66,15 +69,16 @@ static tilefold_status check_resized(const tilefold_problem *bound, const tilefo
     same.input_stride = bound->input_stride;
     same.output_stride = bound->output_stride;
     bool equal = same.struct_size == bound->struct_size && same.op == bound->op && same.type == bound->type &&
-                 same.bias_type == bound->bias_type && same.rank == bound->rank && same.in_channels == bound->in_channels &&
-                 same.out_channels == bound->out_channels && same.groups == bound->groups && same.flip == bound->flip &&
-                 same.clamp_low == bound->clamp_low && same.clamp_high == bound->clamp_high &&
-                 same.weight_stride.group == bound->weight_stride.group &&
+                 same.bias_type == bound->bias_type && same.rank == bound->rank &&
+                 same.in_channels == bound->in_channels && same.out_channels == bound->out_channels &&
+                 same.groups == bound->groups && same.flip == bound->flip && same.clamp_low == bound->clamp_low &&
+                 same.clamp_high == bound->clamp_high && same.weight_stride.group == bound->weight_stride.group &&
                  same.weight_stride.out_channel == bound->weight_stride.out_channel &&
                  same.weight_stride.in_channel == bound->weight_stride.in_channel;
     for (int32_t axis = 0; equal && axis < bound->rank; axis++)
         equal = same.kernel[axis] == bound->kernel[axis] && same.stride[axis] == bound->stride[axis] &&
-                same.dilation[axis] == bound->dilation[axis] && same.input_dilation[axis] == bound->input_dilation[axis] &&
+                same.dilation[axis] == bound->dilation[axis] &&
+                same.input_dilation[axis] == bound->input_dilation[axis] &&
                 same.padding_begin[axis] == bound->padding_begin[axis] &&
                 same.padding_end[axis] == bound->padding_end[axis] &&
                 same.output_padding[axis] == bound->output_padding[axis] &&
@@ -87,7 +91,8 @@ static tilefold_status check_resized(const tilefold_problem *bound, const tilefo
                              (long long)problem->batch, (long long)bound->batch);
     for (int32_t axis = 0; axis < bound->rank; axis++)
         if (problem->input_size[axis] > bound->input_size[axis])
-            return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "input size %lld of axis %d is above the plan's %lld",
+            return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                                 "input size %lld of axis %d is above the plan's %lld",
                                  (long long)problem->input_size[axis], (int)axis, (long long)bound->input_size[axis]);
     if (bound->input_stride.channel == 1 && problem->input_stride.channel != 1 && problem->in_channels > 1)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
@@ -119,8 +124,9 @@ tilefold_status tilefold_convolve(tilefold_context *context, const tilefold_prob
     void *scratch = scratch_bytes ? allocator->allocate(allocator->user, scratch_bytes, 64) : NULL;
     void *packed = packed_bytes ? allocator->allocate(allocator->user, packed_bytes, 64) : NULL;
     if ((scratch_bytes && !scratch) || (packed_bytes && !packed))
-        status = tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "no memory for %zu bytes of scratch and %zu of packed weights",
-                               scratch_bytes, packed_bytes);
+        status = tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY,
+                               "no memory for %zu bytes of scratch and %zu of packed weights", scratch_bytes,
+                               packed_bytes);
     if (!status && packed) status = tilefold_pack_weight(plan, weight, packed, packed_bytes, message);
     if (!status) {
         tilefold_execution execution;

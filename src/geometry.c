@@ -61,8 +61,8 @@ static tilefold_status check_axis(const tilefold_problem *p, int32_t axis, tilef
         return status;
     if (transposed && p->input_dilation[axis] != 1)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "input dilation of axis %d is %lld; a transposed convolution has only its stride", (int)axis,
-                             (long long)p->input_dilation[axis]);
+                             "input dilation of axis %d is %lld; a transposed convolution has only its stride",
+                             (int)axis, (long long)p->input_dilation[axis]);
     if (p->output_padding[axis] < 0 || (!transposed && p->output_padding[axis] != 0))
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "output padding of axis %d is %lld; %s", (int)axis,
                              (long long)p->output_padding[axis],
@@ -76,16 +76,18 @@ static tilefold_status check_axis(const tilefold_problem *p, int32_t axis, tilef
 static tilefold_status check_fields(const tilefold_problem *p, tilefold_message *message) {
     if (p->struct_size != sizeof *p)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "problem.struct_size is %zu, not %zu: call tilefold_problem_init()", p->struct_size, sizeof *p);
+                             "problem.struct_size is %zu, not %zu: call tilefold_problem_init()", p->struct_size,
+                             sizeof *p);
     if (p->op != TILEFOLD_CONV && p->op != TILEFOLD_CONV_TRANSPOSE)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "op %d is unknown", (int)p->op);
     if (p->type < TILEFOLD_F32 || p->type > TILEFOLD_BF16)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "type %d is unknown", (int)p->type);
     if (p->bias_type != TILEFOLD_NONE && p->bias_type != TILEFOLD_F32 && p->bias_type != p->type)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "bias type %d is neither none, fp32 nor the tensors' type",
-                             (int)p->bias_type);
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "bias type %d is neither none, fp32 nor the tensors' type", (int)p->bias_type);
     if (p->rank < 1 || p->rank > TILEFOLD_MAX_RANK)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "rank is %d, not 1 to %d", (int)p->rank, TILEFOLD_MAX_RANK);
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "rank is %d, not 1 to %d", (int)p->rank,
+                             TILEFOLD_MAX_RANK);
     if (p->batch < 0)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "batch is %lld, below 0", (long long)p->batch);
     if (p->groups < 1 || p->in_channels < 1 || p->out_channels < 1)
@@ -138,13 +140,13 @@ tilefold_status tilefold_output_size(const tilefold_problem *problem, int64_t ou
         if (!axis_output(problem, axis, &output[axis]))
             return tilefold_fail(message, TILEFOLD_OVERFLOW, "sizes along axis %d do not fit 64 bits", (int)axis);
         if (output[axis] < 1)
-            return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                                 "output size of axis %d would be %lld: input %lld, kernel %lld, stride %lld, dilation %lld, "
-                                 "padding %lld and %lld",
-                                 (int)axis, (long long)output[axis], (long long)problem->input_size[axis],
-                                 (long long)problem->kernel[axis], (long long)problem->stride[axis],
-                                 (long long)problem->dilation[axis], (long long)problem->padding_begin[axis],
-                                 (long long)problem->padding_end[axis]);
+            return tilefold_fail(
+                message, TILEFOLD_INVALID_ARGUMENT,
+                "output size of axis %d would be %lld: input %lld, kernel %lld, stride %lld, dilation %lld, "
+                "padding %lld and %lld",
+                (int)axis, (long long)output[axis], (long long)problem->input_size[axis],
+                (long long)problem->kernel[axis], (long long)problem->stride[axis], (long long)problem->dilation[axis],
+                (long long)problem->padding_begin[axis], (long long)problem->padding_end[axis]);
     }
     for (int32_t axis = 0; axis < problem->rank; axis++) output_size[axis] = output[axis];
     return TILEFOLD_OK;
@@ -165,7 +167,8 @@ static bool dense(int count, const int64_t *sizes, int64_t **strides) {
 static bool dense_tensor(tilefold_layout layout, int32_t rank, int64_t batch, int64_t channels, const int64_t *spatial,
                          tilefold_tensor_strides *out) {
     int64_t sizes[TILEFOLD_MAX_RANK + 2] = {batch}, *strides[TILEFOLD_MAX_RANK + 2] = {&out->batch};
-    int channel_at = layout == TILEFOLD_CHANNELS_FIRST ? 1 : rank + 1, spatial_at = layout == TILEFOLD_CHANNELS_FIRST ? 2 : 1;
+    int channel_at = layout == TILEFOLD_CHANNELS_FIRST ? 1 : rank + 1,
+        spatial_at = layout == TILEFOLD_CHANNELS_FIRST ? 2 : 1;
     sizes[channel_at] = channels;
     strides[channel_at] = &out->channel;
     for (int32_t axis = 0; axis < rank; axis++) {
@@ -191,7 +194,8 @@ static bool dense_weight(tilefold_layout layout, const tilefold_problem *p, tile
     return dense(p->rank + 3, sizes, strides);
 }
 
-tilefold_status tilefold_problem_set_layout(tilefold_problem *problem, tilefold_layout layout, tilefold_message *message) {
+tilefold_status tilefold_problem_set_layout(tilefold_problem *problem, tilefold_layout layout,
+                                            tilefold_message *message) {
     if (layout != TILEFOLD_CHANNELS_FIRST && layout != TILEFOLD_CHANNELS_LAST)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "layout %d is unknown", (int)layout);
     int64_t output_size[TILEFOLD_MAX_RANK];
@@ -229,7 +233,8 @@ static bool weight_fits(const tilefold_problem *p) {
     const tilefold_weight_strides *strides = &p->weight_stride;
     int64_t reach = 0, elements = p->in_channels / p->groups;
     if (!tilefold_multiply(elements, p->out_channels, &elements)) return false;
-    if (!extend(p->groups, strides->group, &reach) || !extend(p->out_channels / p->groups, strides->out_channel, &reach) ||
+    if (!extend(p->groups, strides->group, &reach) ||
+        !extend(p->out_channels / p->groups, strides->out_channel, &reach) ||
         !extend(p->in_channels / p->groups, strides->in_channel, &reach))
         return false;
     for (int32_t axis = 0; axis < p->rank; axis++) {
@@ -258,8 +263,15 @@ static void init_axis(tilefold_axis *axis, const tilefold_problem *p, int32_t at
 }
 
 static void init_unit_axis(tilefold_axis *axis) {
-    *axis = (tilefold_axis){.input = 1, .output = 1, .kernel = 1, .stride = 1, .tap_step = 1, .input_dilation = 1,
-                            .phases = 1, .common = 1, .tap_period = 1};
+    *axis = (tilefold_axis){.input = 1,
+                            .output = 1,
+                            .kernel = 1,
+                            .stride = 1,
+                            .tap_step = 1,
+                            .input_dilation = 1,
+                            .phases = 1,
+                            .common = 1,
+                            .tap_period = 1};
 }
 
 static void init_strides(tilefold_geometry *g, const tilefold_problem *p) {
@@ -301,10 +313,14 @@ tilefold_status tilefold_geometry_init(tilefold_geometry *geometry, const tilefo
         return tilefold_fail(message, TILEFOLD_OVERFLOW, "the output's strides lead past 64 bits");
     if (!weight_fits(problem)) return tilefold_fail(message, TILEFOLD_OVERFLOW, "the weight does not fit 64 bits");
 
-    tilefold_geometry g = {.type = problem->type, .bias_type = problem->bias_type, .batch = problem->batch,
-                           .groups = problem->groups, .in_channels = problem->in_channels / problem->groups,
+    tilefold_geometry g = {.type = problem->type,
+                           .bias_type = problem->bias_type,
+                           .batch = problem->batch,
+                           .groups = problem->groups,
+                           .in_channels = problem->in_channels / problem->groups,
                            .out_channels = problem->out_channels / problem->groups,
-                           .clamp_low = problem->clamp_low, .clamp_high = problem->clamp_high};
+                           .clamp_low = problem->clamp_low,
+                           .clamp_high = problem->clamp_high};
     int64_t outputs = tilefold_max(problem->batch, 1);
     bool fits = tilefold_multiply(outputs, problem->out_channels, &outputs);
     for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
@@ -356,14 +372,20 @@ int64_t tilefold_axis_classes(const tilefold_axis *axis) {
 tilefold_axis_class tilefold_axis_get_class(const tilefold_axis *axis, int64_t index) {
     int64_t split = axis->kernel % axis->tap_period;
     if (!axis->folded)
-        return (tilefold_axis_class){.tap_first = index, .tap_step = axis->tap_period, .taps = taps_from(axis, index), .folds = 1};
+        return (tilefold_axis_class){.tap_first = index,
+                                     .tap_step = axis->tap_period,
+                                     .taps = taps_from(axis, index),
+                                     .folds = 1};
     int64_t begin = index == 0 ? 0 : split, end = index == 0 ? split : axis->tap_period;
-    return (tilefold_axis_class){.tap_first = begin, .tap_step = axis->tap_period, .taps = taps_from(axis, begin),
+    return (tilefold_axis_class){.tap_first = begin,
+                                 .tap_step = axis->tap_period,
+                                 .taps = taps_from(axis, begin),
                                  .folds = end - begin};
 }
 
 /* The folds of `class` that exist at position q: those f with 0 <= q*L - f*T - B < X. T is +1 or -1. */
-static void folds_at(const tilefold_axis *axis, const tilefold_axis_class *class, int64_t q, int64_t *begin, int64_t *end) {
+static void folds_at(const tilefold_axis *axis, const tilefold_axis_class *class, int64_t q, int64_t *begin,
+                     int64_t *end) {
     int64_t shift = q * axis->input_dilation - axis->origin;
     int64_t low = axis->tap_step < 0 ? -shift : shift - axis->output + 1;
     *begin = tilefold_max(class->tap_first, low);
@@ -392,7 +414,9 @@ static tilefold_axis_part folded_part(const tilefold_axis *axis, int64_t index) 
     int64_t q = full_first, count = full_last - full_first + 1;
     if (index % 3 == 0) q = first, count = first < full_first;
     if (index % 3 == 2) q = last, count = last > full_last && last >= full_first;
-    tilefold_axis_part part = {.count = tilefold_max(count, 0), .taps = class.taps, .class_index = index / 3,
+    tilefold_axis_part part = {.count = tilefold_max(count, 0),
+                               .taps = class.taps,
+                               .class_index = index / 3,
                                .class_folds = class.folds};
     if (part.count == 0) return part;
     int64_t end;
@@ -419,9 +443,12 @@ static int64_t first_tap(const tilefold_axis *axis, int64_t phase) {
 }
 
 static tilefold_axis_part phase_part(const tilefold_axis *axis, int64_t phase) {
-    tilefold_axis_part part = {.count = (axis->output - 1 - phase) / axis->phases + 1, .folds = 1,
-                               .class_index = -1, .class_folds = 1,
-                               .out_first = phase, .out_step = axis->phases};
+    tilefold_axis_part part = {.count = (axis->output - 1 - phase) / axis->phases + 1,
+                               .folds = 1,
+                               .class_index = -1,
+                               .class_folds = 1,
+                               .out_first = phase,
+                               .out_step = axis->phases};
     int64_t tap = first_tap(axis, phase);
     if (tap < 0) return part;
     part.taps = taps_from(axis, tap);
@@ -480,7 +507,8 @@ static int64_t phases_with_tap_below(const tilefold_axis *axis, int64_t limit, i
     if (r0 >= limit) return 0;
     int64_t n = (limit - 1 - r0) / step + 1, m = axis->tap_period;
     /* The first tap is -((r*S + B) / g) * inverse mod m, linear in i. */
-    int64_t b = multiply_modulo(tilefold_modulo(-((r0 * axis->stride + axis->origin) / axis->common), m), axis->tap_inverse, m);
+    int64_t b = multiply_modulo(tilefold_modulo(-((r0 * axis->stride + axis->origin) / axis->common), m),
+                                axis->tap_inverse, m);
     int64_t a = multiply_modulo(tilefold_modulo(-(axis->stride / h), m), axis->tap_inverse, m);
     return count_below(n, m, a, b, tilefold_min(bound, m));
 }
@@ -510,7 +538,8 @@ int tilefold_axis_get_kinds(const tilefold_axis *axis, tilefold_axis_kind kinds[
         }
         return used;
     }
-    int64_t parts = tilefold_axis_parts(axis), longer = axis->output % axis->phases, count = axis->output / axis->phases;
+    int64_t parts = tilefold_axis_parts(axis), longer = axis->output % axis->phases,
+            count = axis->output / axis->phases;
     add_phases(axis, 0, tilefold_min(longer, parts), count + 1, kinds, &used);
     add_phases(axis, tilefold_min(longer, parts), parts, count, kinds, &used);
     return used;

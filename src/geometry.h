@@ -87,7 +87,7 @@ typedef struct tilefold_geometry {
     int64_t batch, groups;
     int64_t in_channels, out_channels; /* of one group */
     tilefold_axis axis[TILEFOLD_AXES];
-    bool folded;                       /* every axis with L > 1 is */
+    bool folded; /* every axis with L > 1 is */
     float clamp_low, clamp_high;
     /* Element strides. Group strides are those of whole groups of channels; the weight's offset and signs carry flip. */
     int64_t in_batch, in_group, in_channel, in_axis[TILEFOLD_AXES];

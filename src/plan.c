@@ -11,8 +11,8 @@
 static tilefold_status check_options(const tilefold_plan_options *options, tilefold_message *message) {
     if (options->struct_size != sizeof *options)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "options.struct_size is %zu, not %zu: call tilefold_plan_options_init()", options->struct_size,
-                             sizeof *options);
+                             "options.struct_size is %zu, not %zu: call tilefold_plan_options_init()",
+                             options->struct_size, sizeof *options);
     if (options->scratch_limit_bytes < 0 || options->max_buffer_bytes < 0)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
                              "scratch limit %lld and buffer limit %lld must not be negative",
@@ -37,7 +37,8 @@ static void fill_info(tilefold_plan *plan) {
 }
 
 tilefold_status tilefold_plan_create(tilefold_context *context, const tilefold_problem *problem,
-                                     const tilefold_plan_options *options, tilefold_plan **plan, tilefold_message *message) {
+                                     const tilefold_plan_options *options, tilefold_plan **plan,
+                                     tilefold_message *message) {
     tilefold_status status = check_options(options, message);
     if (status) return status;
     tilefold_geometry geometry;
@@ -48,8 +49,12 @@ tilefold_status tilefold_plan_create(tilefold_context *context, const tilefold_p
     tilefold_plan *created = context->allocator.allocate(context->allocator.user, bytes, 64);
     if (!created) return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "no memory for a plan of %zu bytes", bytes);
     memset(created, 0, bytes);
-    *created = (tilefold_plan){.context = context, .problem = *problem, .options = *options, .geometry = geometry,
-                               .own_bytes = (int64_t)bytes, .state = created + 1};
+    *created = (tilefold_plan){.context = context,
+                               .problem = *problem,
+                               .options = *options,
+                               .geometry = geometry,
+                               .own_bytes = (int64_t)bytes,
+                               .state = created + 1};
     int64_t limit = options->scratch_limit_bytes;
     created->scratch_limit_bytes = tilefold_max(0, limit - created->own_bytes);
     status = context->device->plan(created, message);
@@ -113,7 +118,8 @@ size_t tilefold_plan_print(const tilefold_plan *plan, char *text, size_t bytes) 
     print_sizes(&buffer, p->input_size, p->rank);
     print(&buffer, " -> ");
     print_sizes(&buffer, info->output_size, p->rank);
-    print(&buffer, "\n  scratch      %lld bytes of at most %lld (least %lld, ideal %lld; the full unfold would take %lld)\n",
+    print(&buffer,
+          "\n  scratch      %lld bytes of at most %lld (least %lld, ideal %lld; the full unfold would take %lld)\n",
           (long long)info->scratch_bytes, (long long)info->scratch_limit_bytes, (long long)info->min_scratch_bytes,
           (long long)info->ideal_scratch_bytes, (long long)info->full_unfold_bytes);
     print(&buffer, "  weights      %lld bytes packed\n", (long long)info->packed_weight_bytes);

@@ -68,10 +68,10 @@ static void enter_part(tilefold_tile_walk *walk) {
     walk->position_tiles = walk->column_tiles = 0;
     if (positions == 0) return;
     int64_t columns = tilefold_class_columns(&walk->tiling, tile->part);
-    walk->position_tiles =
-        cut_evenly(positions, walk->tiling.positions, walk->tiling.position_granule, &walk->positions_each);
-    walk->column_tiles =
-        cut_evenly(columns, walk->tiling.block_columns, walk->tiling.column_granule, &walk->columns_each);
+    walk->position_tiles = cut_evenly(positions, walk->tiling.positions, walk->tiling.position_granule,
+                                      &walk->positions_each);
+    walk->column_tiles = cut_evenly(columns, walk->tiling.block_columns, walk->tiling.column_granule,
+                                    &walk->columns_each);
 }
 
 static void enter_group(tilefold_tile_walk *walk, int64_t image_group) {
@@ -90,7 +90,8 @@ static void next_part(tilefold_tile_walk *walk) {
     enter_part(walk);
 }
 
-void tilefold_tile_walk_init(tilefold_tile_walk *walk, const tilefold_geometry *geometry, const tilefold_tiling *tiling) {
+void tilefold_tile_walk_init(tilefold_tile_walk *walk, const tilefold_geometry *geometry,
+                             const tilefold_tiling *tiling) {
     walk->geometry = geometry;
     walk->tiling = *tiling;
     walk->tiles_per_group = tilefold_tiles_per_group(geometry, tiling);

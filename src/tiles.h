@@ -21,12 +21,12 @@
 
 /* How a problem is cut. */
 typedef struct tilefold_tiling {
-    int64_t groups;            /* the geometry's, or 1 where an algorithm takes all groups as columns */
-    int64_t columns;           /* of one fold: output channels per group, or all channels */
-    int64_t positions;         /* at most so many in a tile */
-    int64_t position_granule;  /* tiles begin at multiples of it; divides `positions` */
-    int64_t block_columns;     /* at most so many columns in a tile */
-    int64_t column_granule;    /* column blocks begin at multiples of it; divides block_columns */
+    int64_t groups;           /* the geometry's, or 1 where an algorithm takes all groups as columns */
+    int64_t columns;          /* of one fold: output channels per group, or all channels */
+    int64_t positions;        /* at most so many in a tile */
+    int64_t position_granule; /* tiles begin at multiples of it; divides `positions` */
+    int64_t block_columns;    /* at most so many columns in a tile */
+    int64_t column_granule;   /* column blocks begin at multiples of it; divides block_columns */
 } tilefold_tiling;
 
 typedef struct tilefold_tile {
@@ -53,7 +53,8 @@ typedef struct tilefold_tile_walk {
 int64_t tilefold_tiles_per_group(const tilefold_geometry *geometry, const tilefold_tiling *tiling);
 int64_t tilefold_tiles_total(const tilefold_geometry *geometry, const tilefold_tiling *tiling);
 
-void tilefold_tile_walk_init(tilefold_tile_walk *walk, const tilefold_geometry *geometry, const tilefold_tiling *tiling);
+void tilefold_tile_walk_init(tilefold_tile_walk *walk, const tilefold_geometry *geometry,
+                             const tilefold_tiling *tiling);
 
 /* Tile `number` of tilefold_tiles_total(); numbers must not descend. */
 const tilefold_tile *tilefold_tile_walk_to(tilefold_tile_walk *walk, int64_t number);

@@ -68,7 +68,9 @@ static double store_cycles(const shape *s, const tilefold_cpu_plan *p) {
     const tilefold_geometry *g = s->geometry;
     const tilefold_axis *axis = &g->axis[TILEFOLD_AXES - 1];
     double fold_stride = (double)g->out_axis[TILEFOLD_AXES - 1], pixel_stride = fold_stride * (double)axis->phases;
-    double lane_stride = p->positions_in_lanes ? pixel_stride : p->tiling.columns == 1 ? fold_stride : (double)g->out_channel;
+    double lane_stride = p->positions_in_lanes    ? pixel_stride
+                         : p->tiling.columns == 1 ? fold_stride
+                                                  : (double)g->out_channel;
     int64_t run = p->positions_in_lanes ? s->row : p->tiling.columns == 1 ? s->folds : p->tiling.columns;
     double lanes = (double)tilefold_min(p->nr, run);
     bool contiguous = fabs(lane_stride) == 1, whole = contiguous && lanes >= p->nr && g->type == TILEFOLD_F32;
@@ -133,4 +135,3 @@ double tilefold_cpu_estimate(const shape *s, const tilefold_cpu_plan *p) {
     double start = s->threads > 1 ? 40000 : 0; /* to wake them */
     return start + total * turns / tiles + tiles / s->threads * 300;
 }
-

@@ -78,8 +78,8 @@ typedef struct tilefold_cpu_plan {
     tilefold_tiling tiling;
     tilefold_operand operand;
     bool positions_in_lanes;
-    bool builds_tiles;     /* operands for a whole tile at once; else for one kernel call at a time */
-    bool depthwise;        /* all groups are columns */
+    bool builds_tiles; /* operands for a whole tile at once; else for one kernel call at a time */
+    bool depthwise;    /* all groups are columns */
     bool prepacked;
     bool cut;              /* some sum is cut into blocks */
     bool overlaps;         /* a last weight panel that is not full begins earlier instead, and repeats some columns */
@@ -87,9 +87,9 @@ typedef struct tilefold_cpu_plan {
     int32_t operand_width; /* U: mr or nr; for direct, a multiple of nr */
     int32_t weight_width;  /* V: nr or mr */
     int32_t threads;
-    int64_t block_k;       /* a block of the sum: at most so much of K, whole taps or part of one tap's channels */
+    int64_t block_k; /* a block of the sum: at most so much of K, whole taps or part of one tap's channels */
     tilefold_cpu_arena arena;
-    double cost;           /* the planner's estimate, in vector operations */
+    double cost; /* the planner's estimate, in vector operations */
 } tilefold_cpu_plan;
 
 /* One execution, shared by its threads. */
@@ -97,9 +97,9 @@ typedef struct tilefold_cpu_work {
     const tilefold_cpu_plan *plan;
     const tilefold_geometry *geometry;
     const char *input;
-    const char *weight;       /* where not prepacked */
-    const float *packed;      /* where prepacked */
-    const char *bias;         /* or NULL */
+    const char *weight;  /* where not prepacked */
+    const float *packed; /* where prepacked */
+    const char *bias;    /* or NULL */
     char *output;
     int64_t element_bytes;
 } tilefold_cpu_work;
@@ -166,7 +166,8 @@ static inline void tilefold_cursor_advance(tilefold_cursor *cursor, const tilefo
 /* operand.c: builds the operand panel of `count` positions from the cursor on, `width` wide. `panel` is
  * arena.operand_panel_bytes long; zeros points at the arena's row of zeros. */
 void tilefold_cpu_build_operand(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
-                                int64_t count, int64_t width, const tilefold_block *block, const float *zeros, char *panel);
+                                int64_t count, int64_t width, const tilefold_block *block, const float *zeros,
+                                char *panel);
 
 /* Pointers [tap][position] at the block's first channel, or at zeros where a tap lies outside the input. */
 void tilefold_cpu_point_at_rows(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start,
@@ -202,8 +203,9 @@ float *tilefold_cpu_direct_output(const tilefold_cpu_work *work, const tilefold_
                                   int64_t count, int64_t columns, int32_t kernel_nr, const tilefold_column_run *runs,
                                   int run_count, ptrdiff_t *out_stride);
 /* Writes a finished tile, staged with nr floats to a row, to the output. */
-void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor, int64_t count,
-                             const tilefold_column_run *runs, int run_count, const float *stage, int64_t stage_stride);
+void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
+                             int64_t count, const tilefold_column_run *runs, int run_count, const float *stage,
+                             int64_t stage_stride);
 
 /* product.c: unfold and implicit; and direct for few columns. */
 void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena);

@@ -25,8 +25,8 @@ typedef struct depthwise {
     tilefold_cursor start; /* of the pixels in hand */
     int64_t pixels;
     int64_t taps;
-    tilefold_block block;  /* of taps, that the pointers are for */
-    int64_t output;        /* element of position and channel 0 */
+    tilefold_block block; /* of taps, that the pointers are for */
+    int64_t output;       /* element of position and channel 0 */
 } depthwise;
 
 tilefold_depthwise_panel tilefold_cpu_depthwise_panel(const tilefold_cpu_plan *plan) {
@@ -100,8 +100,11 @@ static void run_panel(depthwise *d, int64_t begin) {
     bool in_place = count == width;
     tilefold_column_run run = {0, count, d->output + column * geometry->out_group, geometry->out_group};
     float *stage = (float *)(d->arena + plan->arena.stage), *direct = NULL;
-    tilefold_tile_io io = {.init = (const float *)(d->arena + plan->arena.init) + offset, .out = stage,
-                           .out_stride = plan->nr, .low = -INFINITY, .high = INFINITY};
+    tilefold_tile_io io = {.init = (const float *)(d->arena + plan->arena.init) + offset,
+                           .out = stage,
+                           .out_stride = plan->nr,
+                           .low = -INFINITY,
+                           .high = INFINITY};
     tilefold_depthwise_kernel kernel = plan->kernels->depthwise[in_place ? geometry->type : TILEFOLD_F32]
                                                                [width / plan->kernels->lanes - 1][d->pixels - 1];
     enter_block(d, 0);
@@ -114,8 +117,8 @@ static void run_panel(depthwise *d, int64_t begin) {
             io.low = geometry->clamp_low, io.high = geometry->clamp_high;
         }
         const void *const *rows = in_place ? (const void *const *)d->arena : unfold(d, offset, count, width);
-        kernel(d->block.tap_end - d->block.tap_begin, rows, in_place ? offset : 0, panel_weights(d, begin, width), width,
-               &io);
+        kernel(d->block.tap_end - d->block.tap_begin, rows, in_place ? offset : 0, panel_weights(d, begin, width),
+               width, &io);
         if (last) break;
         io.init = stage, io.init_stride = plan->nr;
         enter_block(d, d->block.tap_end);
@@ -127,8 +130,10 @@ void tilefold_cpu_run_depthwise(const tilefold_cpu_work *work, const tilefold_ti
     const tilefold_cpu_plan *plan = work->plan;
     depthwise d = {.work = work, .plan = plan, .tile = tile, .arena = arena, .taps = tilefold_part_taps(tile)};
     d.start = tilefold_cursor_at(tile, tile->position_begin);
-    for (int axis = 0; axis < TILEFOLD_AXES; axis++) d.output += tile->part[axis].out_first * work->geometry->out_axis[axis];
-    memset(arena + plan->arena.zeros, 0, (size_t)tilefold_round_up(plan->tiling.block_columns, plan->nr) * sizeof(float));
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++)
+        d.output += tile->part[axis].out_first * work->geometry->out_axis[axis];
+    memset(arena + plan->arena.zeros, 0,
+           (size_t)tilefold_round_up(plan->tiling.block_columns, plan->nr) * sizeof(float));
     fill_init(&d);
     for (int64_t position = tile->position_begin; position < tile->position_end; position += d.pixels) {
         d.pixels = tilefold_min(plan->mr, tile->position_end - position);

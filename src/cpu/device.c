@@ -50,7 +50,8 @@ static tilefold_status open_pool(tilefold_cpu_context *cpu, int32_t threads, til
     cpu->parallel_for = (tilefold_parallel_for){run_serially, NULL, 1};
     if (threads == 1) return TILEFOLD_OK;
     cpu->pool = pthreadpool_create((size_t)threads);
-    if (!cpu->pool) return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "no memory for a pool of %d threads", (int)threads);
+    if (!cpu->pool)
+        return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "no memory for a pool of %d threads", (int)threads);
     cpu->parallel_for = (tilefold_parallel_for){run_in_pool, cpu->pool, threads};
     return TILEFOLD_OK;
 }
@@ -72,7 +73,8 @@ static tilefold_status open_cpu(tilefold_context *context, const tilefold_contex
                                 tilefold_message *message) {
     tilefold_cpu_context *cpu = context->state;
     if (options->device_index != 0)
-        return tilefold_fail(message, TILEFOLD_NO_DEVICE, "there is no CPU device %d, only 0", (int)options->device_index);
+        return tilefold_fail(message, TILEFOLD_NO_DEVICE, "there is no CPU device %d, only 0",
+                             (int)options->device_index);
     cpu->kernels = tilefold_cpu_kernels_for(options->isa);
     if (!cpu->kernels)
         return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "this machine or this build of tilefold has no %s kernels",
@@ -135,11 +137,18 @@ static tilefold_status execute(const tilefold_plan *plan, const tilefold_geometr
                                const tilefold_execution *request, tilefold_message *message) {
     const tilefold_cpu_plan *cpu = plan->state;
     const tilefold_cpu_context *context = plan->context->state;
-    tilefold_cpu_work work = {.plan = cpu, .geometry = geometry, .input = request->input, .weight = request->weight,
-                              .packed = request->packed_weight, .output = request->output,
+    tilefold_cpu_work work = {.plan = cpu,
+                              .geometry = geometry,
+                              .input = request->input,
+                              .weight = request->weight,
+                              .packed = request->packed_weight,
+                              .output = request->output,
                               .bias = geometry->bias_type == TILEFOLD_NONE ? NULL : request->bias,
                               .element_bytes = (int64_t)tilefold_type_bytes(geometry->type)};
-    execution e = {.work = &work, .plan = plan, .request = request, .reporting = ATOMIC_FLAG_INIT,
+    execution e = {.work = &work,
+                   .plan = plan,
+                   .request = request,
+                   .reporting = ATOMIC_FLAG_INIT,
                    .tiles = tilefold_tiles_total(geometry, &cpu->tiling)};
     atomic_init(&e.next, 0);
     atomic_init(&e.cancelled, false);
@@ -148,12 +157,14 @@ static tilefold_status execute(const tilefold_plan *plan, const tilefold_geometr
         run_tiles(&e, 0);
     else
         context->parallel_for.run(context->parallel_for.user, run_tiles, &e, (size_t)threads);
-    if (atomic_load(&e.cancelled)) return tilefold_fail(message, TILEFOLD_CANCELLED, "cancelled after %lld of %lld tiles",
-                                                        (long long)e.done, (long long)e.tiles);
+    if (atomic_load(&e.cancelled))
+        return tilefold_fail(message, TILEFOLD_CANCELLED, "cancelled after %lld of %lld tiles", (long long)e.done,
+                             (long long)e.tiles);
     return TILEFOLD_OK;
 }
 
-static tilefold_status pack_weight(const tilefold_plan *plan, const void *weight, void *packed, tilefold_message *message) {
+static tilefold_status pack_weight(const tilefold_plan *plan, const void *weight, void *packed,
+                                   tilefold_message *message) {
     (void)message;
     tilefold_cpu_pack_weight(&plan->geometry, plan->state, weight, packed);
     return TILEFOLD_OK;

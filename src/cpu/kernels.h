@@ -14,11 +14,11 @@
 #include <tilefold.h>
 
 enum {
-    TILEFOLD_MAX_VECTORS = 4,    /* nv: 1..4 */
-    TILEFOLD_MAX_ROWS = 14,      /* mr: 1..14 */
-    TILEFOLD_MAX_LANES = 16,     /* floats in a vector */
-    TILEFOLD_MAX_PIXELS = 8,     /* pixels of a depthwise tile */
-    TILEFOLD_TYPES = 4,          /* tables indexed by tilefold_type; entry 0 (NONE) is NULL */
+    TILEFOLD_MAX_VECTORS = 4, /* nv: 1..4 */
+    TILEFOLD_MAX_ROWS = 14,   /* mr: 1..14 */
+    TILEFOLD_MAX_LANES = 16,  /* floats in a vector */
+    TILEFOLD_MAX_PIXELS = 8,  /* pixels of a depthwise tile */
+    TILEFOLD_TYPES = 4,       /* tables indexed by tilefold_type; entry 0 (NONE) is NULL */
 };
 
 /* Where a product's sums begin and where they go.
@@ -41,7 +41,8 @@ typedef void (*tilefold_product_kernel)(int64_t k, const float *a, const float *
 
 /* The same with the vector side read where it lies: b[p] points at nr consecutive floats.
  *     acc[i][j] = fma(a[p*mr + i], b[p][j], acc[i][j]) */
-typedef void (*tilefold_product_lanes_kernel)(int64_t k, const float *a, const float *const *b, const tilefold_tile_io *io);
+typedef void (*tilefold_product_lanes_kernel)(int64_t k, const float *a, const float *const *b,
+                                              const tilefold_tile_io *io);
 
 /* The same with the broadcast side read where it lies (an indirect convolution): rows[t*mr + i] points at the channels
  * of tap t for row i.
@@ -71,13 +72,14 @@ typedef void (*tilefold_store_run)(void *out, ptrdiff_t stride, const float *in,
 
 typedef struct tilefold_cpu_kernels {
     tilefold_isa isa;
-    int32_t lanes;                                   /* floats in a vector */
-    int32_t max_rows[TILEFOLD_MAX_VECTORS];          /* [nv-1]: the largest mr there is a kernel for, 0 for none */
+    int32_t lanes;                          /* floats in a vector */
+    int32_t max_rows[TILEFOLD_MAX_VECTORS]; /* [nv-1]: the largest mr there is a kernel for, 0 for none */
     tilefold_product_kernel product[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS];             /* [nv-1][mr-1] */
     tilefold_product_lanes_kernel product_lanes[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS]; /* [nv-1][mr-1] */
     tilefold_product_rows_kernel product_rows[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS];   /* [nv-1][mr-1] */
-    int32_t max_pixels[TILEFOLD_MAX_VECTORS];        /* [nv-1]: the most pixels there is a depthwise kernel for */
-    tilefold_depthwise_kernel depthwise[TILEFOLD_TYPES][TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_PIXELS]; /* [type][nv-1][px-1] */
+    int32_t max_pixels[TILEFOLD_MAX_VECTORS]; /* [nv-1]: the most pixels there is a depthwise kernel for */
+    tilefold_depthwise_kernel depthwise[TILEFOLD_TYPES][TILEFOLD_MAX_VECTORS]
+                                       [TILEFOLD_MAX_PIXELS]; /* [type][nv-1][px-1] */
     tilefold_load_run load_run[TILEFOLD_TYPES];
     tilefold_transpose_rows transpose_rows[TILEFOLD_TYPES];
     tilefold_store_run store_run[TILEFOLD_TYPES];

@@ -38,8 +38,8 @@ static int64_t axis_position(const tilefold_axis_part *part, int64_t q, int64_t 
     return part->in_first + q * part->in_step + j * part->in_tap;
 }
 
-static run_source find_source(const tilefold_geometry *geometry, const tilefold_tile *tile, const tilefold_cursor *cursor,
-                              const tap *t, int64_t count) {
+static run_source find_source(const tilefold_geometry *geometry, const tilefold_tile *tile,
+                              const tilefold_cursor *cursor, const tap *t, int64_t count) {
     const tilefold_axis_part *part = tile->part;
     int64_t z = axis_position(&part[0], cursor->q[0], t->j[0]), y = axis_position(&part[1], cursor->q[1], t->j[1]);
     int64_t x = axis_position(&part[2], cursor->q[2], t->j[2]), step = part[2].in_step;
@@ -78,8 +78,8 @@ static void unfold_run(const tilefold_cpu_work *work, const run_source *source, 
     float *inner = out + source->begin;
     if (tilefold_max(stride, -stride) <= tilefold_max(channel_stride, -channel_stride)) {
         for (int64_t c = 0; c < channels; c++)
-            kernels->load_run[geometry->type](inner + c * width, in + c * channel_stride * work->element_bytes,
-                                              stride, inside);
+            kernels->load_run[geometry->type](inner + c * width, in + c * channel_stride * work->element_bytes, stride,
+                                              inside);
     } else {
         const void *rows[MAX_WIDTH];
         for (int64_t i = 0; i < inside; i++) rows[i] = in + i * stride * work->element_bytes;
@@ -132,11 +132,11 @@ void tilefold_cpu_point_at_rows(const tilefold_cpu_work *work, const tilefold_ti
 /* Taps [first, end) of the innermost axis, for one position of the outer axes: what a panel of lanes in one row reads is one
  * row of the input. */
 typedef struct tap_row {
-    int64_t z, y, x;       /* input position of lane 0 at offset 0 */
+    int64_t z, y, x; /* input position of lane 0 at offset 0 */
     int64_t first, end;
     int64_t first_channel, channels;
     int64_t width;
-    const float **lanes;   /* pointers [tap][channel], to be filled in */
+    const float **lanes; /* pointers [tap][channel], to be filled in */
 } tap_row;
 
 static bool row_inside(const tilefold_geometry *geometry, const tap_row *row) {
@@ -154,13 +154,14 @@ static bool point_in_place(const tilefold_cpu_work *work, const tilefold_axis_pa
     if (geometry->type != TILEFOLD_F32 || part->in_step != 1 || geometry->in_axis[2] != 1 || !row_inside(geometry, row))
         return false;
     int64_t early = row->first * part->in_tap, late = (row->end - 1) * part->in_tap;
-    int64_t low = row->x + tilefold_min(early, late), high = row->x + tilefold_max(early, late) + (row->width - 1) * part->in_step;
+    int64_t low = row->x + tilefold_min(early, late),
+            high = row->x + tilefold_max(early, late) + (row->width - 1) * part->in_step;
     if (low < 0 || high >= geometry->axis[2].input) return false;
     const float *input = (const float *)work->input + row_element(geometry, row) + row->x * geometry->in_axis[2];
     for (int64_t j = row->first; j < row->end; j++)
         for (int64_t c = 0; c < row->channels; c++)
-            row->lanes[(j - row->first) * row->channels + c] =
-                input + j * part->in_tap * geometry->in_axis[2] + c * geometry->in_channel;
+            row->lanes[(j - row->first) * row->channels + c] = input + j * part->in_tap * geometry->in_axis[2] +
+                                                               c * geometry->in_channel;
     return true;
 }
 
@@ -220,8 +221,8 @@ static float *copy_taps(const tilefold_cpu_work *work, const tilefold_axis_part 
 
 /* Pointers [k] at `width` lanes each: in place where all of them lie side by side in the input, else at copies behind the
  * pointers. */
-static void point_at_lanes(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start, int64_t count,
-                           int64_t width, const tilefold_block *block, char *panel) {
+static void point_at_lanes(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start,
+                           int64_t count, int64_t width, const tilefold_block *block, char *panel) {
     const tilefold_axis_part *part = tile->part;
     const float **lanes = (const float **)panel;
     int64_t channels = block->channel_end - block->channel_begin, k = tilefold_block_size(block);
@@ -233,8 +234,12 @@ static void point_at_lanes(const tilefold_cpu_work *work, const tilefold_tile *t
     }
     tap t = tap_at(tile, block->tap_begin);
     for (int64_t index = block->tap_begin; index < block->tap_end;) {
-        tap_row row = {.first = t.j[2], .end = tilefold_min(part[2].taps, t.j[2] + block->tap_end - index),
-                       .first_channel = block->channel_begin, .channels = channels, .width = width, .lanes = lanes};
+        tap_row row = {.first = t.j[2],
+                       .end = tilefold_min(part[2].taps, t.j[2] + block->tap_end - index),
+                       .first_channel = block->channel_begin,
+                       .channels = channels,
+                       .width = width,
+                       .lanes = lanes};
         row.z = axis_position(&part[0], start.q[0], t.j[0]);
         row.y = axis_position(&part[1], start.q[1], t.j[1]);
         row.x = axis_position(&part[2], start.q[2], 0);
@@ -247,7 +252,8 @@ static void point_at_lanes(const tilefold_cpu_work *work, const tilefold_tile *t
 }
 
 void tilefold_cpu_build_operand(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
-                                int64_t count, int64_t width, const tilefold_block *block, const float *zeros, char *panel) {
+                                int64_t count, int64_t width, const tilefold_block *block, const float *zeros,
+                                char *panel) {
     switch (work->plan->operand) {
     case TILEFOLD_OPERAND_VALUES: unfold_panel(work, tile, cursor, count, width, block, (float *)panel); break;
     case TILEFOLD_OPERAND_ROWS:

@@ -220,8 +220,12 @@ static bool choose_kernel(const shape *s, const variant *v, int32_t vectors, til
 }
 
 static tilefold_cpu_plan new_candidate(const shape *s, const variant *v) {
-    tilefold_cpu_plan p = {.kernels = s->kernels, .algorithm = v->algorithm, .operand = v->operand,
-                           .positions_in_lanes = v->positions_in_lanes, .prepacked = s->prepack, .threads = s->threads,
+    tilefold_cpu_plan p = {.kernels = s->kernels,
+                           .algorithm = v->algorithm,
+                           .operand = v->operand,
+                           .positions_in_lanes = v->positions_in_lanes,
+                           .prepacked = s->prepack,
+                           .threads = s->threads,
                            .depthwise = v->algorithm == &depthwise,
                            .builds_tiles = v->algorithm == &unfold || v->algorithm == &implicit};
     p.tiling.groups = v->algorithm == &depthwise ? 1 : s->geometry->groups;
@@ -260,8 +264,11 @@ static void decide(const tilefold_plan *plan, int64_t limit, int32_t threads, bo
     if (ways == 2) tilefold_geometry_fold(&cuts[1]);
     *d = (decision){.geometry = plan->geometry};
     for (int way = 0; way < ways; way++) {
-        shape s = {.geometry = &cuts[way], .kernels = cpu->kernels, .l2_bytes = tilefold_cpu_detect()->l2_bytes,
-                   .budget = limit / threads / TILEFOLD_ARENA_ALIGNMENT * TILEFOLD_ARENA_ALIGNMENT, .threads = threads,
+        shape s = {.geometry = &cuts[way],
+                   .kernels = cpu->kernels,
+                   .l2_bytes = tilefold_cpu_detect()->l2_bytes,
+                   .budget = limit / threads / TILEFOLD_ARENA_ALIGNMENT * TILEFOLD_ARENA_ALIGNMENT,
+                   .threads = threads,
                    .prepack = prepack};
         double cost = d->plan.cost;
         bool had = d->plan.algorithm != NULL;
@@ -327,7 +334,8 @@ static int64_t scratch_bytes(const decision *d) { return d->plan.arena.bytes * d
 
 tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message *message) {
     if (plan->options.storage != TILEFOLD_STORAGE_BUFFER)
-        return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "the CPU holds its scratch in memory only, not in textures");
+        return tilefold_fail(message, TILEFOLD_UNSUPPORTED,
+                             "the CPU holds its scratch in memory only, not in textures");
     int64_t buffer = plan->options.max_buffer_bytes ? plan->options.max_buffer_bytes : INT64_MAX;
     int64_t limit = tilefold_min(plan->scratch_limit_bytes, buffer);
     bool prepack = plan->options.prepack_weights;
@@ -373,8 +381,8 @@ size_t tilefold_cpu_print(const tilefold_plan *plan, char *text, size_t bytes) {
                            "  tile         %lld positions x %lld columns, kernel %dx%d, sums %s\n",
                            tilefold_algorithm_name(cpu->algorithm->id), tilefold_isa_name(cpu->kernels->isa),
                            (int)cpu->threads, cpu->positions_in_lanes ? "lanes" : "rows", operands[cpu->operand],
-                           plan->geometry.folded ? ", phases folded into columns" : "", (long long)cpu->tiling.positions,
-                           (long long)cpu->tiling.block_columns, (int)cpu->mr, (int)cpu->nr,
-                           cpu->cut ? "cut into blocks" : "whole");
+                           plan->geometry.folded ? ", phases folded into columns" : "",
+                           (long long)cpu->tiling.positions, (long long)cpu->tiling.block_columns, (int)cpu->mr,
+                           (int)cpu->nr, cpu->cut ? "cut into blocks" : "whole");
     return written > 0 ? (size_t)written : 0;
 }

@@ -32,13 +32,13 @@ typedef struct product {
     char *arena;
     tilefold_axis_class classes[TILEFOLD_AXES];
     tilefold_cursor start;
-    int64_t positions, panels;  /* operand panels */
-    int64_t sum;                /* K of this part */
+    int64_t positions, panels; /* operand panels */
+    int64_t sum;               /* K of this part */
     int64_t class_columns;
-    int64_t class_offset;       /* within the packed weights */
-    int64_t k;                  /* where the block in hand begins */
+    int64_t class_offset; /* within the packed weights */
+    int64_t k;            /* where the block in hand begins */
     tilefold_block block;
-    bool first, last;           /* block */
+    bool first, last; /* block */
 } product;
 
 /* One weight panel of it. */
@@ -123,11 +123,10 @@ static void fill_init(const product *p, const weight_panel *panel) {
 
 static const float *weight_values(const product *p, const weight_panel *panel) {
     if (p->sum == 0) return NULL;
-    if (p->plan->prepacked)
-        return p->work->packed + p->class_offset + panel->column * p->sum + p->k * panel->width;
+    if (p->plan->prepacked) return p->work->packed + p->class_offset + panel->column * p->sum + p->k * panel->width;
     float *out = (float *)(p->arena + p->plan->arena.weight);
-    tilefold_cpu_pack_panel(p->work->geometry, p->plan, p->work->weight, p->tile->group, p->classes, panel->column, &p->block,
-                            out);
+    tilefold_cpu_pack_panel(p->work->geometry, p->plan, p->work->weight, p->tile->group, p->classes, panel->column,
+                            &p->block, out);
     return out;
 }
 
@@ -146,7 +145,8 @@ static void call_kernel(const product *p, const weight_panel *panel, int64_t cou
         break;
     case TILEFOLD_OPERAND_ROWS:
         kernels->product_rows[nv - 1][mr - 1](p->block.tap_end - p->block.tap_begin,
-                                              p->block.channel_end - p->block.channel_begin, operand, 0, panel->values, io);
+                                              p->block.channel_end - p->block.channel_begin, operand, 0, panel->values,
+                                              io);
         break;
     case TILEFOLD_OPERAND_LANES: kernels->product_lanes[nv - 1][mr - 1](k, panel->values, operand, io); break;
     }
@@ -160,7 +160,10 @@ static void multiply_panels(const product *p, const weight_panel *panel, const t
     float *stage = (float *)(p->arena + plan->arena.stage), *direct = NULL;
     tilefold_tile_io io = {.init = (const float *)(p->arena + plan->arena.init),
                            .init_stride = plan->positions_in_lanes ? plan->nr : 0,
-                           .out = partial, .out_stride = plan->nr, .low = -INFINITY, .high = INFINITY};
+                           .out = partial,
+                           .out_stride = plan->nr,
+                           .low = -INFINITY,
+                           .high = INFINITY};
     if (!p->first) io.init = partial, io.init_stride = plan->nr;
     if (p->last) {
         int64_t nr = plan->positions_in_lanes ? lanes_for(plan, count) : panel->width;
@@ -237,7 +240,8 @@ static void multiply_run(const product *p, const weight_panel *panel, tilefold_c
     const float **lanes = (const float **)p->arena;
     float *stage = (float *)(p->arena + p->plan->arena.stage);
     int64_t k = tilefold_block_size(&p->block), nr = p->plan->nr;
-    if (k) tilefold_cpu_build_operand(p->work, p->tile, cursor, run, lanes_for(p->plan, run), &p->block, NULL, p->arena);
+    if (k)
+        tilefold_cpu_build_operand(p->work, p->tile, cursor, run, lanes_for(p->plan, run), &p->block, NULL, p->arena);
     for (;;) {
         int64_t count = tilefold_min(run, nr);
         multiply_panels(p, panel, &cursor, count, lanes, stage);

@@ -39,8 +39,8 @@ int tilefold_cpu_column_runs(const tilefold_geometry *geometry, const tilefold_t
         column_place place = place_column(geometry, tile, column);
         int64_t run = tilefold_min(place.run, end - column);
         tilefold_column_run *last = count ? &runs[count - 1] : NULL;
-        bool joins = place.wanted && last && last->first + last->count == column - begin && last->stride == place.stride &&
-                     last->offset + last->count * last->stride == place.offset;
+        bool joins = place.wanted && last && last->first + last->count == column - begin &&
+                     last->stride == place.stride && last->offset + last->count * last->stride == place.offset;
         if (joins)
             last->count += run;
         else if (place.wanted)
@@ -51,7 +51,8 @@ int tilefold_cpu_column_runs(const tilefold_geometry *geometry, const tilefold_t
 }
 
 /* Element offset of the position at the cursor, beyond what columns add. */
-static int64_t position_offset(const tilefold_geometry *geometry, const tilefold_tile *tile, const tilefold_cursor *cursor) {
+static int64_t position_offset(const tilefold_geometry *geometry, const tilefold_tile *tile,
+                               const tilefold_cursor *cursor) {
     int64_t offset = 0;
     for (int axis = 0; axis < TILEFOLD_AXES; axis++)
         offset += cursor->q[axis] * tile->part[axis].out_step * geometry->out_axis[axis];
@@ -80,13 +81,15 @@ float *tilefold_cpu_direct_output(const tilefold_cpu_work *work, const tilefold_
     if (geometry->type != TILEFOLD_F32 || run_count != 1 || runs->count != columns) return NULL;
     int64_t lanes = work->plan->positions_in_lanes ? count : columns;
     int64_t lane_stride = work->plan->positions_in_lanes ? position_stride : runs->stride;
-    if (lanes != kernel_nr || lane_stride != 1 || !evenly_spaced(geometry, tile, cursor, count, position_stride)) return NULL;
+    if (lanes != kernel_nr || lane_stride != 1 || !evenly_spaced(geometry, tile, cursor, count, position_stride))
+        return NULL;
     *out_stride = (ptrdiff_t)(work->plan->positions_in_lanes ? runs->stride : position_stride);
     return (float *)work->output + runs->offset + position_offset(geometry, tile, &cursor);
 }
 
-void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor, int64_t count,
-                             const tilefold_column_run *runs, int run_count, const float *stage, int64_t stage_stride) {
+void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
+                             int64_t count, const tilefold_column_run *runs, int run_count, const float *stage,
+                             int64_t stage_stride) {
     const tilefold_geometry *geometry = work->geometry;
     tilefold_store_run store = work->plan->kernels->store_run[geometry->type];
     int64_t position_stride = tile->part[2].out_step * geometry->out_axis[2];

@@ -25,7 +25,8 @@ static int64_t padded_columns(const tilefold_cpu_plan *plan, int64_t columns) {
 
 static void get_classes(const tilefold_geometry *geometry, const int64_t at[TILEFOLD_AXES],
                         tilefold_axis_class classes[TILEFOLD_AXES]) {
-    for (int axis = 0; axis < TILEFOLD_AXES; axis++) classes[axis] = tilefold_axis_get_class(&geometry->axis[axis], at[axis]);
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++)
+        classes[axis] = tilefold_axis_get_class(&geometry->axis[axis], at[axis]);
 }
 
 static int64_t class_taps(const tilefold_axis_class classes[TILEFOLD_AXES]) {
@@ -74,11 +75,13 @@ static int64_t taps_before(const tilefold_axis *axis, int64_t index) {
     return index * (axis->kernel / axis->tap_period) + tilefold_min(index, axis->kernel % axis->tap_period);
 }
 
-static int64_t folded_offset(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan, const tilefold_tile *tile) {
+static int64_t folded_offset(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan,
+                             const tilefold_tile *tile) {
     int64_t at[TILEFOLD_AXES] = {0}, floats = 0;
     tilefold_axis_class classes[TILEFOLD_AXES];
     for (;;) {
-        if (at[0] == tile->part[0].class_index && at[1] == tile->part[1].class_index && at[2] == tile->part[2].class_index)
+        if (at[0] == tile->part[0].class_index && at[1] == tile->part[1].class_index &&
+            at[2] == tile->part[2].class_index)
             return floats;
         get_classes(geometry, at, classes);
         floats += class_floats(geometry, plan, classes);
@@ -120,7 +123,8 @@ void tilefold_cpu_pack_panel(const tilefold_geometry *geometry, const tilefold_c
     column_begin = tilefold_cpu_panel_column(plan, columns, column_begin);
     int64_t count = tilefold_min(width, columns - column_begin);
     int64_t channels = block->channel_end - block->channel_begin;
-    int64_t base = geometry->weight_offset + group * geometry->weight_group + block->channel_begin * geometry->weight_in;
+    int64_t base = geometry->weight_offset + group * geometry->weight_group +
+                   block->channel_begin * geometry->weight_in;
     int64_t offsets[MAX_WIDTH];
     for (int64_t i = 0; i < count; i++) offsets[i] = base + column_offset(geometry, plan, classes, column_begin + i);
 
