@@ -137,11 +137,15 @@ int64_t oracle_macs(const tilefold_problem *p) {
 
 /* ---------------------------------------------------------------------------------------------------------- sums ---- */
 
-/* table[row * columns + column] of one axis: rows are outputs (gather) or inputs (scatter), columns are taps. */
-static int64_t *make_table(const axis *a, bool scatter) {
-    int64_t rows = scatter ? a->I : a->X;
-    int64_t *table = malloc((size_t)(rows * a->K) * sizeof *table);
+static int64_t *allocate_table(int64_t entries) {
+    int64_t *table = malloc((size_t)entries * sizeof *table);
     if (!table) abort();
+    return table;
+}
+
+/* table[row * K + k] of one axis: rows are outputs (gather) or inputs (scatter), columns are taps. */
+static int64_t *make_table(const axis *a, bool scatter) {
+    int64_t rows = scatter ? a->I : a->X, *table = allocate_table(rows * a->K);
     for (int64_t row = 0; row < rows; row++) {
         for (int64_t k = 0; k < a->K; k++) {
             table[row * a->K + k] = scatter ? output_position(a, row, k) : input_position(a, row, k);
@@ -150,17 +154,22 @@ static int64_t *make_table(const axis *a, bool scatter) {
     return table;
 }
 
+/* One row of the gathering table. */
+static int64_t *make_row(const axis *a, int64_t x) {
+    int64_t *row = allocate_table(a->K);
+    for (int64_t k = 0; k < a->K; k++) row[k] = input_position(a, x, k);
+    return row;
+}
+
 typedef struct space {
     axis axis[AXES];
-    int64_t *table[AXES];
     int64_t inputs, outputs, taps; /* spatial positions */
 } space;
 
-static space make_space(const tilefold_problem *p, bool scatter) {
+static space make_space(const tilefold_problem *p) {
     space s = {.inputs = 1, .outputs = 1, .taps = 1};
     for (int a = 0; a < AXES; a++) {
         s.axis[a] = get_axis(p, a);
-        s.table[a] = make_table(&s.axis[a], scatter);
         s.inputs *= s.axis[a].I;
         s.outputs *= s.axis[a].X;
         s.taps *= s.axis[a].K;
@@ -168,25 +177,26 @@ static space make_space(const tilefold_problem *p, bool scatter) {
     return s;
 }
 
-static void free_space(space *s) {
-    for (int a = 0; a < AXES; a++) free(s->table[a]);
-}
-
 /* Tap t stands for (k0, k1, k2) in row-major order and uses that weight, or its mirror image where flipped. */
 static int64_t weight_tap(const tilefold_problem *p, const space *s, int64_t t) {
     return p->flip ? s->taps - 1 - t : t;
 }
 
+/* The input positions that one output reads at the taps of each axis. */
+typedef struct reads {
+    const int64_t *axis[AXES];
+} reads;
+
 /* One output's chain. input and weight point at channel 0 of its group, weight also at its output channel. */
 static float chain(const tilefold_problem *p, const space *s, const float *input, const float *weight, float start,
-                   const int64_t x[AXES]) {
+                   const reads *at) {
     const axis *a = s->axis;
     int64_t channels = p->in_channels / p->groups;
     float sum = start;
     for (int64_t t = 0; t < s->taps; t++) {
-        int64_t i0 = s->table[0][x[0] * a[0].K + t / (a[1].K * a[2].K)];
-        int64_t i1 = s->table[1][x[1] * a[1].K + t / a[2].K % a[1].K];
-        int64_t i2 = s->table[2][x[2] * a[2].K + t % a[2].K];
+        int64_t i0 = at->axis[0][t / (a[1].K * a[2].K)];
+        int64_t i1 = at->axis[1][t / a[2].K % a[1].K];
+        int64_t i2 = at->axis[2][t % a[2].K];
         if (i0 == OFF_GRID || i1 == OFF_GRID || i2 == OFF_GRID) continue;
         bool outside = i0 == OUTSIDE || i1 == OUTSIDE || i2 == OUTSIDE;
         int64_t position = outside ? 0 : (i0 * a[1].I + i1) * a[2].I + i2;
@@ -198,21 +208,49 @@ static float chain(const tilefold_problem *p, const space *s, const float *input
     return sum;
 }
 
+/* The finished sum of output number `index`, which reads at these positions. */
+static float exact_output(const tilefold_problem *p, const space *s, const float *input, const float *weight,
+                          const float *bias, int64_t index, const reads *at) {
+    int64_t channels = p->in_channels / p->groups, group_outputs = p->out_channels / p->groups;
+    int64_t o = index / s->outputs % p->out_channels, n = index / s->outputs / p->out_channels;
+    const float *in = input + (n * p->in_channels + o / group_outputs * channels) * s->inputs;
+    float sum = chain(p, s, in, weight + o * channels * s->taps, bias ? bias[o] : 0.0f, at);
+    sum = sum < p->clamp_low ? p->clamp_low : sum;
+    return sum > p->clamp_high ? p->clamp_high : sum;
+}
+
+/* Coordinate `a` of output number `index`. */
+static int64_t output_coordinate(const space *s, int64_t index, int a) {
+    for (int inner = AXES - 1; inner > a; inner--) index /= s->axis[inner].X;
+    return index % s->axis[a].X;
+}
+
 void oracle_exact(const tilefold_problem *p, const float *input, const float *weight, const float *bias,
                   float *output) {
-    space s = make_space(p, false);
-    int64_t channels = p->in_channels / p->groups, group_outputs = p->out_channels / p->groups;
+    space s = make_space(p);
+    int64_t *table[AXES];
+    for (int a = 0; a < AXES; a++) table[a] = make_table(&s.axis[a], false);
     for (int64_t index = 0; index < p->batch * p->out_channels * s.outputs; index++) {
-        int64_t position = index % s.outputs, o = index / s.outputs % p->out_channels;
-        int64_t n = index / s.outputs / p->out_channels;
-        int64_t X1 = s.axis[1].X, X2 = s.axis[2].X;
-        int64_t x[AXES] = {position / (X1 * X2), position / X2 % X1, position % X2};
-        const float *in = input + (n * p->in_channels + o / group_outputs * channels) * s.inputs;
-        float sum = chain(p, &s, in, weight + o * channels * s.taps, bias ? bias[o] : 0.0f, x);
-        sum = sum < p->clamp_low ? p->clamp_low : sum;
-        output[index] = sum > p->clamp_high ? p->clamp_high : sum;
+        reads at;
+        for (int a = 0; a < AXES; a++) at.axis[a] = table[a] + output_coordinate(&s, index, a) * s.axis[a].K;
+        output[index] = exact_output(p, &s, input, weight, bias, index, &at);
     }
-    free_space(&s);
+    for (int a = 0; a < AXES; a++) free(table[a]);
+}
+
+float oracle_exact_at(const tilefold_problem *p, const float *input, const float *weight, const float *bias,
+                      int64_t index) {
+    space s = make_space(p);
+    int64_t *row[AXES];
+    reads at;
+    for (int a = 0; a < AXES; a++) {
+        int64_t x = output_coordinate(&s, index, a);
+        row[a] = make_row(&s.axis[a], x);
+        at.axis[a] = row[a];
+    }
+    float output = exact_output(p, &s, input, weight, bias, index, &at);
+    for (int a = 0; a < AXES; a++) free(row[a]);
+    return output;
 }
 
 /* A tap through which an input position contributes, and the output position it contributes to. */
@@ -221,15 +259,16 @@ typedef struct hit {
 } hit;
 
 /* The hits of input position i; returns how many. hits has room for all taps. */
-static int64_t find_hits(const tilefold_problem *p, const space *s, int64_t position, hit *hits) {
+static int64_t find_hits(const tilefold_problem *p, const space *s, int64_t *const table[AXES], int64_t position,
+                         hit *hits) {
     const axis *a = s->axis;
     int64_t i0 = position / (a[1].I * a[2].I), i1 = position / a[2].I % a[1].I, i2 = position % a[2].I, count = 0;
     for (int64_t k0 = 0; k0 < a[0].K; k0++) {
-        int64_t x0 = s->table[0][i0 * a[0].K + k0];
+        int64_t x0 = table[0][i0 * a[0].K + k0];
         for (int64_t k1 = 0; x0 >= 0 && k1 < a[1].K; k1++) {
-            int64_t x1 = s->table[1][i1 * a[1].K + k1];
+            int64_t x1 = table[1][i1 * a[1].K + k1];
             for (int64_t k2 = 0; x1 >= 0 && k2 < a[2].K; k2++) {
-                int64_t x2 = s->table[2][i2 * a[2].K + k2];
+                int64_t x2 = table[2][i2 * a[2].K + k2];
                 int64_t tap = (k0 * a[1].K + k1) * a[2].K + k2;
                 if (x2 >= 0) hits[count++] = (hit){weight_tap(p, s, tap), (x0 * a[1].X + x1) * a[2].X + x2};
             }
@@ -258,7 +297,9 @@ static void scatter(const tilefold_problem *p, const space *s, int64_t position,
 
 void oracle_double(const tilefold_problem *p, const float *input, const float *weight, const float *bias, double *sum,
                    double *magnitude) {
-    space s = make_space(p, true);
+    space s = make_space(p);
+    int64_t *table[AXES];
+    for (int a = 0; a < AXES; a++) table[a] = make_table(&s.axis[a], true);
     hit *hits = malloc((size_t)s.taps * sizeof *hits);
     if (!hits) abort();
     for (int64_t index = 0; index < p->batch * p->out_channels * s.outputs; index++) {
@@ -266,11 +307,11 @@ void oracle_double(const tilefold_problem *p, const float *input, const float *w
         magnitude[index] = fabs(sum[index]);
     }
     for (int64_t position = 0; position < s.inputs; position++) {
-        int64_t count = find_hits(p, &s, position, hits);
+        int64_t count = find_hits(p, &s, table, position, hits);
         scatter(p, &s, position, hits, count, input, weight, sum, magnitude);
     }
     free(hits);
-    free_space(&s);
+    for (int a = 0; a < AXES; a++) free(table[a]);
 }
 
 double oracle_clamp(const tilefold_problem *p, double sum) {

@@ -33,6 +33,10 @@ int64_t oracle_macs(const tilefold_problem *problem);
 void oracle_exact(const tilefold_problem *problem, const float *input, const float *weight, const float *bias,
                   float *output);
 
+/* The same for one output of a problem that may be too large for all of them: index in logical order. */
+float oracle_exact_at(const tilefold_problem *problem, const float *input, const float *weight, const float *bias,
+                      int64_t index);
+
 /* sum[] = bias + products in float64, not clamped; magnitude[] = |bias| + the products' magnitudes. */
 void oracle_double(const tilefold_problem *problem, const float *input, const float *weight, const float *bias,
                    double *sum, double *magnitude);

@@ -86,6 +86,12 @@ static void copy_axes(int64_t *to, const int64_t *from, int64_t least) {
     for (int a = 0; a < 3; a++) to[a] = from[a] == 0 ? least : from[a];
 }
 
+static void lay_out(test_problem *made, tilefold_layout layout) {
+    if (tilefold_problem_set_layout(&made->problem, layout, NULL) == TILEFOLD_OK) return;
+    fprintf(stderr, "refused: %s\n", describe_problem(made));
+    abort();
+}
+
 test_problem listed_problem(int index, tilefold_type type, tilefold_type bias_type) {
     const entry *e = &entries[index];
     test_problem made = {.name = e->name, .seed = (uint64_t)index + 1, .data = DATA_WIDE};
@@ -105,11 +111,39 @@ test_problem listed_problem(int index, tilefold_type type, tilefold_type bias_ty
     copy_axes(p->padding_end, e->end, 0);
     copy_axes(p->output_padding, e->output_padding, 0);
     p->flip = e->flip;
-    if (tilefold_problem_set_layout(p, TILEFOLD_CHANNELS_FIRST, NULL) != TILEFOLD_OK) {
-        fprintf(stderr, "refused: %s\n", describe_problem(&made));
-        abort();
-    }
+    lay_out(&made, TILEFOLD_CHANNELS_FIRST);
     return made;
+}
+
+test_problem founding_case_a(void) {
+    test_problem made = {.name = "case A", .seed = 1};
+    tilefold_problem *p = &made.problem;
+    tilefold_problem_init(p, TILEFOLD_CONV_TRANSPOSE, TILEFOLD_F32, 1);
+    p->input_size[0] = 5158;
+    p->kernel[0] = 4096;
+    p->stride[0] = 1024;
+    lay_out(&made, TILEFOLD_CHANNELS_LAST);
+    return made;
+}
+
+test_problem founding_case_b(tilefold_type type, int64_t size) {
+    test_problem made = {.name = "case B", .seed = 2};
+    tilefold_problem *p = &made.problem;
+    tilefold_problem_init(p, TILEFOLD_CONV, type, 2);
+    p->in_channels = p->out_channels = 64;
+    for (int a = 0; a < 2; a++) {
+        p->input_size[a] = size;
+        p->kernel[a] = 3;
+        p->padding_begin[a] = p->padding_end[a] = 1;
+    }
+    lay_out(&made, TILEFOLD_CHANNELS_FIRST);
+    return made;
+}
+
+int list_step(void) {
+    const char *scale = getenv("TILEFOLD_TEST_SCALE");
+    double share = scale ? strtod(scale, NULL) : 1.0;
+    return share >= 1.0 ? 1 : share >= 0.5 ? 2 : 5; /* coprime to 3, by which types are dealt out */
 }
 
 test_problem named_problem(const char *name, tilefold_type type, tilefold_type bias_type) {

@@ -44,6 +44,13 @@ int listed_problems(void);
 test_problem listed_problem(int index, tilefold_type type, tilefold_type bias_type);
 test_problem named_problem(const char *name, tilefold_type type, tilefold_type bias_type);
 
+/* The founding cases: an inverse STFT, and 64 -> 64 channels by 3x3 at size x size. Too large for the oracle as a whole. */
+test_problem founding_case_a(void);
+test_problem founding_case_b(tilefold_type type, int64_t size);
+
+/* 1, or more where TILEFOLD_TEST_SCALE is below 1: tests of the list go over it in such steps. */
+int list_step(void);
+
 /* The same operation, laid out in memory another way. */
 void randomize_strides(tilefold_problem *problem, rng *r);
 

@@ -228,6 +228,26 @@ void *expected_output(const tensors *t) {
     return expected;
 }
 
+bool check_samples(const tensors *t, const void *got, int64_t samples) {
+    const tilefold_problem *p = &t->made.problem;
+    size_t size = tilefold_type_bytes(p->type);
+    decoded d = decode_inputs(t);
+    rng r = rng_make(t->made.seed, 19);
+    bool right = true;
+    for (int64_t i = 0; i < samples && right; i++) {
+        int64_t index = i == 0   ? 0
+                        : i == 1 ? t->output_view.elements - 1
+                                 : rng_range(&r, 0, t->output_view.elements - 1);
+        unsigned char expected[4];
+        int64_t unused;
+        oracle_encode(p->type, oracle_exact_at(p, d.input, d.weight, d.bias, index), expected);
+        right = same_bits(p->type, 1, expected, (const unsigned char *)got + (size_t)index * size, &unused);
+        if (!right) fprintf(stderr, "output %" PRId64 " is wrong\n  %s\n", index, describe_problem(&t->made));
+    }
+    free_decoded(&d);
+    return right;
+}
+
 /* Where an infinity or a NaN takes part, or an fp32 sum may overflow, float64 has nothing to say. */
 static bool near_enough(const tilefold_problem *p, double got, double sum, double magnitude, test_data data) {
     double bound = oracle_error_bound(p, sum, magnitude);

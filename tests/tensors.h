@@ -49,6 +49,10 @@ size_t tensors_output_bytes(const tensors *t);
 /* What the library must compute, as dense elements of the problem's type; the caller frees it. */
 void *expected_output(const tensors *t);
 
+/* Whether that many outputs, drawn at random and the first and last, are what the library must compute; says on standard
+ * error where not. For problems too large for expected_output(). */
+bool check_samples(const tensors *t, const void *got, int64_t samples);
+
 /* Whether expected (from expected_output) agrees with the float64 oracle; says on standard error where not. */
 bool check_against_double(const tensors *t, const void *expected);
 

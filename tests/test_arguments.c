@@ -416,9 +416,14 @@ static void test_short_plan_info(void **state) {
 
 static void test_peak(void **state) {
     (void)state;
-    double flops = 0;
-    assert_int_equal(tilefold_measure_peak(context, &flops, NULL), TILEFOLD_OK);
-    assert_true(flops > 1e6 && flops < 1e16);
+    tilefold_isa isas[8];
+    int isa_count = machine_isas(isas);
+    for (int i = 0; i < isa_count; i++) {
+        way w = {isas[i], 1, POOL_LIBRARY, TILEFOLD_ALGORITHM_AUTO, true, 65536};
+        double flops = 0;
+        assert_int_equal(tilefold_measure_peak(get_context(&w), &flops, NULL), TILEFOLD_OK);
+        assert_true(flops > 1e6 && flops < 1e16);
+    }
 }
 
 int main(void) {

@@ -121,6 +121,29 @@ static void test_small_types(void **state) {
     assert_int_equal(failures, 0);
 }
 
+/* A founding case under limits from 64 KiB to none: the same bytes, and right wherever one looks. */
+static void check_founding_case(const test_problem *made) {
+    const int64_t limits[] = {65536, INT64_C(16) << 20, INT64_MAX};
+    tensors t = make_tensors(made);
+    size_t bytes = tensors_output_bytes(&t);
+    void *first = malloc(bytes), *other = malloc(bytes);
+    for (int i = 0; i < 3; i++) {
+        way w = {best_isa(), 1 + i, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_AUTO, i & 1, limits[i]};
+        assert_int_equal(run_way(&t, &w, i ? other : first, NULL), DONE);
+        assert_true(i ? check_output(&t, &w, first, other) : check_samples(&t, first, 300));
+    }
+    free(first);
+    free(other);
+    free_tensors(&t);
+}
+
+static void test_founding_cases(void **state) {
+    (void)state;
+    test_problem a = founding_case_a(), b = founding_case_b(TILEFOLD_F32, 256);
+    check_founding_case(&a);
+    if (list_step() == 1) check_founding_case(&b);
+}
+
 static int close_all(void **state) {
     (void)state;
     close_contexts();
@@ -131,6 +154,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_f32),
         cmocka_unit_test(test_small_types),
+        cmocka_unit_test(test_founding_cases),
     };
     return cmocka_run_group_tests_name("bits", tests, NULL, close_all);
 }

@@ -12,11 +12,11 @@
 
 #include "geometry.h"
 #include "oracle.h"
-#include "problems.h"
+#include "runner.h"
 #include "tiles.h"
 
 /* Names the problem, then fails. */
-static void fail_problem(const test_problem *made, const char *what) {
+static void fail_geometry(const test_problem *made, const char *what) {
     fprintf(stderr, "%s\n  %s\n", what, describe_problem(made));
     fail();
 }
@@ -24,7 +24,7 @@ static void fail_problem(const test_problem *made, const char *what) {
 static tilefold_geometry get_geometry(const test_problem *made, bool folded) {
     tilefold_geometry geometry;
     tilefold_message message = {""};
-    if (tilefold_geometry_init(&geometry, &made->problem, &message) != TILEFOLD_OK) fail_problem(made, message.text);
+    if (tilefold_geometry_init(&geometry, &made->problem, &message) != TILEFOLD_OK) fail_geometry(made, message.text);
     if (folded) tilefold_geometry_fold(&geometry);
     return geometry;
 }
@@ -121,9 +121,9 @@ static void check_axes(const test_problem *made, bool folded) {
         const char *fault = parts_fault(axis);
         if (!fault) fault = classes_fault(axis);
         if (!fault) fault = kinds_fault(axis);
-        if (fault) fail_problem(made, fault);
+        if (fault) fail_geometry(made, fault);
     }
-    if (tilefold_geometry_macs(&geometry) != oracle_macs(&made->problem)) fail_problem(made, "macs");
+    if (tilefold_geometry_macs(&geometry) != oracle_macs(&made->problem)) fail_geometry(made, "macs");
 }
 
 static void test_axes(void **state) {
@@ -196,13 +196,13 @@ static void check_tiles(const test_problem *made, bool folded) {
             if (tile->position_end - tile->position_begin > tiling.positions ||
                 tile->column_end - tile->column_begin > tiling.block_columns ||
                 tile->position_begin >= tile->position_end || tile->column_begin >= tile->column_end) {
-                fail_problem(made, "a tile is empty or too large");
+                fail_geometry(made, "a tile is empty or too large");
             }
-            if (!mark_tile(&g, &tiling, tile, seen)) fail_problem(made, "an output is outside or in two tiles");
+            if (!mark_tile(&g, &tiling, tile, seen)) fail_geometry(made, "an output is outside or in two tiles");
         }
     }
     for (int64_t i = 0; i < outputs; i++) {
-        if (!seen[i]) fail_problem(made, "an output is in no tile");
+        if (!seen[i]) fail_geometry(made, "an output is in no tile");
     }
     free(seen);
 }
@@ -239,9 +239,75 @@ static void test_large_axes(void **state) {
         tilefold_axis_kind kinds[TILEFOLD_MAX_KINDS];
         int used = tilefold_axis_get_kinds(&geometry.axis[TILEFOLD_AXES - 1], kinds);
         for (int kind = 0; kind < used; kind++) outputs += kinds[kind].parts * kinds[kind].count * kinds[kind].folds;
-        if (outputs != oracle_output_size(p, 0)) fail_problem(&made, "kinds do not account for every output");
-        if (tilefold_geometry_macs(&geometry) != oracle_macs(p)) fail_problem(&made, "macs");
+        if (outputs != oracle_output_size(p, 0)) fail_geometry(&made, "kinds do not account for every output");
+        if (tilefold_geometry_macs(&geometry) != oracle_macs(p)) fail_geometry(&made, "macs");
     }
+}
+
+/* From outside: after every tile the outputs that it wrote are counted and blotted out, so that a later tile that writes
+ * one of them again is seen. */
+typedef struct tally {
+    tensors *tensors;
+    unsigned char *written; /* how often, for each output */
+} tally;
+
+static bool count_written(void *user, int64_t done, int64_t total) {
+    (void)done, (void)total;
+    tally *seen = user;
+    const tensors *t = seen->tensors;
+    size_t size = tilefold_type_bytes(t->made.problem.type);
+    unsigned char pattern[8];
+    fill_pattern(pattern, sizeof pattern);
+    for (int64_t i = 0; i < t->output_view.elements; i++) {
+        size_t offset = (size_t)(t->output_offset[i] - t->output_view.low) * size;
+        if (memcmp(t->output.data + offset, pattern + offset % 4, size) == 0) continue;
+        seen->written[i]++;
+        memcpy(t->output.data + offset, pattern + offset % 4, size);
+    }
+    return true;
+}
+
+static void check_written_once(const test_problem *made, const way *w) {
+    bool declined;
+    tilefold_plan *plan = make_plan(made, w, &declined);
+    if (!plan && declined) return;
+    if (!plan) fail_problem(made, w, "no plan");
+    tensors t = make_tensors(made);
+    tally seen = {&t, calloc((size_t)t.output_view.elements + 1, 1)};
+    prepared p;
+    tilefold_message message = {""};
+    assert_int_equal(prepare_execution(plan, &t, &p, &message), TILEFOLD_OK);
+    p.execution.progress = count_written;
+    p.execution.progress_user = &seen;
+    if (tilefold_execute(plan, &p.execution, &message) != TILEFOLD_OK) fail_problem(made, w, message.text);
+    for (int64_t i = 0; i < t.output_view.elements; i++) {
+        if (seen.written[i] != 1) fail_problem(made, w, "an output was not written by exactly one tile");
+    }
+    finish_execution(&p);
+    free(seen.written);
+    free_tensors(&t);
+    tilefold_plan_destroy(plan);
+}
+
+static void test_outputs_written_once(void **state) {
+    (void)state;
+    problem_run run = begin_problems(600);
+    for (int64_t i = 0; i < run.count; i++) {
+        test_problem made = make_problem(problem_seed(&run, i), 20000);
+        made.data = DATA_INTEGER; /* never a NaN, and so never the pattern */
+        for (int algorithm = TILEFOLD_ALGORITHM_UNFOLD; algorithm <= TILEFOLD_ALGORITHM_DIRECT; algorithm++) {
+            way w = {best_isa(), 1, POOL_LIBRARY, (tilefold_algorithm)algorithm, true, INT64_MAX};
+            int64_t least = least_limit(&made, &w);
+            if (least >= 0) w.limit = least + 1024 * (i % 4);
+            check_written_once(&made, &w);
+        }
+    }
+}
+
+static int close_all(void **state) {
+    (void)state;
+    close_contexts();
+    return 0;
 }
 
 int main(void) {
@@ -249,6 +315,7 @@ int main(void) {
         cmocka_unit_test(test_axes),
         cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_large_axes),
+        cmocka_unit_test(test_outputs_written_once),
     };
-    return cmocka_run_group_tests_name("geometry", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("geometry", tests, NULL, close_all);
 }

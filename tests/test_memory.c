@@ -85,7 +85,7 @@ static void check_peak(const test_problem *made, way w) {
 static void test_peak(void **state) {
     (void)state;
     const int64_t limits[] = {0, 65536, INT64_C(1) << 20, INT64_C(16) << 20};
-    for (int index = 0; index < listed_problems(); index++) {
+    for (int index = 0; index < listed_problems(); index += list_step()) {
         test_problem made = listed_problem(index, (tilefold_type)(1 + index % 3), TILEFOLD_F32);
         for (int i = 0; i < 4; i++) {
             way w = {best_isa(), 3, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_AUTO, (index + i) & 1, limits[i]};
@@ -98,7 +98,7 @@ static void test_peak(void **state) {
 static void test_allocator_sees_all(void **state) {
     (void)state;
     if (!heap_is_watched()) skip();
-    for (int index = 0; index < listed_problems(); index++) {
+    for (int index = 0; index < listed_problems(); index += list_step()) {
         test_problem made = listed_problem(index, TILEFOLD_F16, TILEFOLD_F32);
         way w = {best_isa(), 3, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_AUTO, index & 1, 65536};
         int64_t before = heap_calls();
@@ -229,7 +229,7 @@ static void check_execute_allocates_nothing(const test_problem *made, const way 
 
 static void test_execute_allocates_nothing(void **state) {
     (void)state;
-    for (int index = 0; index < listed_problems(); index++) {
+    for (int index = 0; index < listed_problems(); index += list_step()) {
         test_problem made = listed_problem(index, (tilefold_type)(1 + index % 3), TILEFOLD_F32);
         way w = {best_isa(), 1 + index % 2, POOL_LIBRARY, TILEFOLD_ALGORITHM_AUTO, index & 1, 65536};
         check_execute_allocates_nothing(&made, &w);
@@ -257,7 +257,7 @@ static void test_small_stack(void **state) {
     assert_int_equal(pthread_attr_setstacksize(&attributes, 65536), 0);
     tilefold_isa isas[8];
     int isa_count = machine_isas(isas);
-    for (int index = 0; index < listed_problems(); index++) {
+    for (int index = 0; index < listed_problems(); index += list_step()) {
         test_problem made = listed_problem(index, (tilefold_type)(1 + index % 3), TILEFOLD_F32);
         way w = {isas[index % isa_count], 1, POOL_LIBRARY, TILEFOLD_ALGORITHM_AUTO, index & 1, INT64_C(1) << 22};
         bool declined;
@@ -356,7 +356,7 @@ static void test_offsets_past_32_bits(void **state) {
     (void)state;
     if (sizeof(void *) < 8) skip();
     const int64_t far = (INT64_C(1) << 32) + 3;
-    for (int kind = 0; kind < 8; kind++) {
+    for (int kind = 0; kind < 8; kind += list_step()) {
         test_problem made = spread_problem(kind);
         tensors t = make_tensors(&made);
         void *expected = expected_output(&t);

@@ -77,12 +77,12 @@ static void try_problems(int64_t count, int64_t budget) {
 
 static void test_small_problems(void **state) {
     (void)state;
-    try_problems(5000, 15000);
+    try_problems(10000, 15000);
 }
 
 static void test_larger_problems(void **state) {
     (void)state;
-    try_problems(700, 400000);
+    try_problems(1500, 400000);
 }
 
 static void test_every_algorithm_ran(void **state) {

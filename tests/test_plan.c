@@ -28,37 +28,13 @@ static tilefold_plan_info plan_info(const test_problem *made, const way *w) {
 
 /* ------------------------------------------------------------------------------------------------------ founding ---- */
 
-static test_problem case_a(void) {
-    test_problem made = {.name = "case A"};
-    tilefold_problem *p = &made.problem;
-    tilefold_problem_init(p, TILEFOLD_CONV_TRANSPOSE, TILEFOLD_F32, 1);
-    p->input_size[0] = 5158;
-    p->kernel[0] = 4096;
-    p->stride[0] = 1024;
-    assert_int_equal(tilefold_problem_set_layout(p, TILEFOLD_CHANNELS_LAST, NULL), TILEFOLD_OK);
-    return made;
-}
-
-static test_problem case_b(tilefold_type type, int64_t size) {
-    test_problem made = {.name = "case B"};
-    tilefold_problem *p = &made.problem;
-    tilefold_problem_init(p, TILEFOLD_CONV, type, 2);
-    p->in_channels = p->out_channels = 64;
-    for (int a = 0; a < 2; a++) {
-        p->input_size[a] = size;
-        p->kernel[a] = 3;
-        p->padding_begin[a] = p->padding_end[a] = 1;
-    }
-    assert_int_equal(tilefold_problem_set_layout(p, TILEFOLD_CHANNELS_FIRST, NULL), TILEFOLD_OK);
-    return made;
-}
-
 static void test_founding_cases(void **state) {
     (void)state;
     const int64_t limits[] = {65536, INT64_C(16) << 20};
     for (int i = 0; i < 2; i++) {
         way w = {best_isa(), 1, POOL_LIBRARY, TILEFOLD_ALGORITHM_AUTO, true, limits[i]};
-        test_problem a = case_a(), b = case_b(TILEFOLD_F32, 256), half = case_b(TILEFOLD_F16, 512);
+        test_problem a = founding_case_a(), b = founding_case_b(TILEFOLD_F32, 256);
+        test_problem half = founding_case_b(TILEFOLD_F16, 512);
         tilefold_plan_info info = plan_info(&a, &w);
         assert_true(check_plan_info(&a, &w, &info));
         assert_int_equal(info.macs, 21139456);
@@ -142,7 +118,7 @@ static void test_limits(void **state) {
 /* Too few bytes for all threads means fewer threads: eight of them get by with what one needs. */
 static void test_fewer_threads(void **state) {
     (void)state;
-    test_problem made = case_b(TILEFOLD_F32, 256);
+    test_problem made = founding_case_b(TILEFOLD_F32, 256);
     way w = {best_isa(), 8, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_AUTO, true, INT64_MAX};
     tilefold_plan_info ideal = plan_info(&made, &w);
     assert_int_equal(ideal.threads, 8);
@@ -163,7 +139,7 @@ static void test_fewer_threads(void **state) {
 /* No buffer is larger than max_buffer_bytes: neither the scratch nor the packed weights. */
 static void test_max_buffer(void **state) {
     (void)state;
-    test_problem made = case_b(TILEFOLD_F32, 256);
+    test_problem made = founding_case_b(TILEFOLD_F32, 256);
     way w = {best_isa(), 2, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_UNFOLD, true, INT64_C(16) << 20};
     for (int64_t most = 65536; most <= INT64_C(1) << 20; most *= 2) {
         tilefold_plan_options options = way_options(&w);
@@ -348,7 +324,7 @@ static void assert_prints(const char *text, int64_t figure) {
 
 static void test_print(void **state) {
     (void)state;
-    for (int index = 0; index < listed_problems(); index++) {
+    for (int index = 0; index < listed_problems(); index += list_step()) {
         test_problem made = listed_problem(index, TILEFOLD_F16, TILEFOLD_F32);
         way w = {best_isa(), 2, POOL_LIBRARY, TILEFOLD_ALGORITHM_AUTO, true, 123456};
         bool declined;

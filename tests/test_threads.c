@@ -80,7 +80,7 @@ static void share_one(const test_problem *made, const way *w) {
 static void test_one_plan_in_many_threads(void **state) {
     (void)state;
     const pool pools[] = {POOL_LIBRARY, POOL_SEQUENTIAL, POOL_THREADS};
-    for (int index = 0; index < listed_problems(); index++) {
+    for (int index = 0; index < listed_problems(); index += list_step()) {
         test_problem made = listed_problem(index, (tilefold_type)(1 + index % 3), TILEFOLD_F32);
         way w = {best_isa(),       1 + index % 3,
                  pools[index % 3], TILEFOLD_ALGORITHM_AUTO,
@@ -175,7 +175,7 @@ static void watch_run(const test_problem *made, const way *w, int64_t stop_at, t
 static void test_progress(void **state) {
     (void)state;
     const pool pools[] = {POOL_LIBRARY, POOL_REVERSED, POOL_THREADS};
-    for (int index = 0; index < listed_problems(); index++) {
+    for (int index = 0; index < listed_problems(); index += list_step()) {
         test_problem made = listed_problem(index, TILEFOLD_F32, TILEFOLD_F32);
         way w = {best_isa(), 1 + index % 4, pools[index % 3], TILEFOLD_ALGORITHM_AUTO, true, 16384};
         tensors t = make_tensors(&made);
@@ -279,7 +279,7 @@ static void try_layouts(const test_problem *planned, tilefold_layout layout, con
 
 static void test_resized_layouts(void **state) {
     (void)state;
-    for (int index = 0; index < listed_problems(); index++) {
+    for (int index = 0; index < listed_problems(); index += list_step()) {
         for (int layouts = 0; layouts < 4; layouts++) {
             test_problem planned = listed_problem(index, (tilefold_type)(1 + (index + layouts) % 3), TILEFOLD_F32);
             way w = {best_isa(), 2, POOL_LIBRARY, TILEFOLD_ALGORITHM_AUTO, layouts & 1, 65536};

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #if defined(__linux__)
 #include <sched.h>
@@ -21,7 +22,7 @@
 static tilefold_cpu_machine machine;
 static pthread_once_t machine_once = PTHREAD_ONCE_INIT;
 
-static uint32_t isa_bit(tilefold_isa isa, bool has) { return (uint32_t)has << isa; }
+static uint32_t isa_bit(tilefold_isa isa, bool has) { return has ? UINT32_C(1) << isa : 0; }
 
 static int32_t count_cores(void) {
 #if defined(__linux__)
@@ -59,11 +60,11 @@ static void ask_compiler(void) {
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     machine.isa_mask |= isa_bit(TILEFOLD_ISA_AVX2, avx2) | isa_bit(TILEFOLD_ISA_AVX512, avx512);
 
-    uint32_t brand[12];
+    uint32_t brand[13] = {0}; /* 48 characters, some of them leading spaces, not always with a NUL */
     for (uint32_t i = 0; i < 3; i++)
-        if (!__get_cpuid(0x80000002 + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2], &brand[4 * i + 3]))
-            return;
-    snprintf(machine.name, sizeof machine.name, "%.48s", (const char *)brand);
+        if (!__get_cpuid(0x80000002 + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2], &brand[4 * i + 3])) break;
+    const char *name = (const char *)brand;
+    snprintf(machine.name, sizeof machine.name, "%s", *name != '\0' ? name + strspn(name, " ") : "x86-64");
 }
 
 #elif defined(__aarch64__)

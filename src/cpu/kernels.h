@@ -2,8 +2,8 @@
  *
  * The portable C kernels are the definition; every other table must give the same bits. Each output of a kernel is one
  * chain of fused multiply-adds in ascending order of its reduction index (fmaf, never a multiply and an add; no
- * reassociation, no split chains). All pointers may be unaligned beyond their type unless said otherwise; no kernel reads
- * or writes an element that its loop does not name.
+ * reassociation, no split chains). All pointers may be unaligned beyond their type unless said otherwise. No kernel writes
+ * an element that its loop does not name, or reads one outside the span of those it does (a stride's gaps may be read).
  *
  * A "row" is on the broadcast side of a product, a "lane" on its vector side. A kernel's width is nv vectors of
  * kernels->lanes floats: nr = nv * lanes.

@@ -24,16 +24,25 @@
 #define ROWS_13(TILE, nv) ROWS_12(TILE, nv) TILE(nv, 13)
 #define ROWS_14(TILE, nv) ROWS_13(TILE, nv) TILE(nv, 14)
 
-/* Only where the tile is a constant and its loops are unrolled do the sums stay in registers. */
-#if defined(__clang__)
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__GNUC__)
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 32")
-#else
+/* Only where the tile is a constant and its loops are unrolled do the sums stay in registers. Under a sanitizer or without
+ * optimisation they do not anyway, and its checks in hundreds of unrolled functions would take compilers minutes. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#define SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED
+#endif
+
+#if defined(SANITIZED) || !defined(__OPTIMIZE__)
 #define ALWAYS_INLINE static inline
 #define UNROLL
+#elif defined(__clang__)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 32")
 #endif
 
 #endif

@@ -238,7 +238,7 @@ ALWAYS_INLINE void transpose_rows(tilefold_type type, float *out, int64_t width,
     for (int64_t i = 0; i < count; i += LANES) {
         int rows_here = count - i < LANES ? (int)(count - i) : LANES;
         int64_t p = 0;
-        if (rows_here == LANES) {
+        if (rows_here == LANES) { /* as a constant, so that the stores are whole vectors */
             for (; p + LANES <= k; p += LANES) transpose_block(type, out + i, width, rows + i, LANES, p, LANES);
         } else {
             for (; p + LANES <= k; p += LANES) transpose_block(type, out + i, width, rows + i, rows_here, p, LANES);
@@ -246,6 +246,8 @@ ALWAYS_INLINE void transpose_rows(tilefold_type type, float *out, int64_t width,
         if (p < k) transpose_block(type, out + i, width, rows + i, rows_here, p, (int)(k - p));
     }
 }
+
+/* -------------------------------------------------------------------------------------------------------- peak ---- */
 
 ALWAYS_INLINE int64_t fma_rounds(int64_t rounds, float *sink) {
     const float factors[2] = {1.25f, 0.75f};
