@@ -115,6 +115,10 @@ static void ask_cpuinfo_cache(const struct cpuinfo_cache *cache, bool per_core, 
 }
 
 static bool ask_cpuinfo(void) {
+#if defined(__linux__)
+    /* Without it cpuinfo complains on standard error, where a program's own words belong. */
+    if (access("/proc/cpuinfo", R_OK) != 0) return false;
+#endif
     if (!cpuinfo_initialize()) return false;
     bool avx2 = cpuinfo_has_x86_avx2() && cpuinfo_has_x86_fma3() && cpuinfo_has_x86_f16c();
     bool avx512 = avx2 && cpuinfo_has_x86_avx512f() && cpuinfo_has_x86_avx512bw() && cpuinfo_has_x86_avx512dq() &&
