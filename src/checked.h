@@ -47,6 +47,16 @@ static inline int64_t tilefold_floor_div(int64_t a, int64_t b) { return b == 1 ?
 static inline int64_t tilefold_ceil_div(int64_t a, int64_t b) { return b == 1 ? a : a / b + (a % b > 0); }
 static inline int64_t tilefold_modulo(int64_t a, int64_t b) { return b == 1 ? 0 : a % b < 0 ? a % b + b : a % b; }
 
+/* For a >= 0 and b >= 0, not both 0. */
+static inline int64_t tilefold_gcd(int64_t a, int64_t b) {
+    while (b) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
 /* The least multiple of b that is >= a; a >= 0. */
 static inline int64_t tilefold_round_up(int64_t a, int64_t b) { return tilefold_ceil_div(a, b) * b; }
 

@@ -16,15 +16,6 @@ typedef uint64_t wide;
 /* No size, position or offset may pass this, so that sums of a few of them still fit. */
 #define MAX_POSITION (INT64_MAX / 8)
 
-static int64_t gcd(int64_t a, int64_t b) {
-    while (b) {
-        int64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 static int64_t multiply_modulo(int64_t a, int64_t b, int64_t modulus) {
     return (int64_t)((wide)a * (wide)b % (wide)modulus);
 }
@@ -255,8 +246,8 @@ static void init_axis(tilefold_axis *axis, const tilefold_problem *p, int32_t at
     axis->tap_step = transposed ? -p->dilation[at] : p->dilation[at];
     axis->origin = transposed ? p->padding_begin[at] : -p->padding_begin[at];
     axis->input_dilation = transposed ? p->stride[at] : p->input_dilation[at];
-    axis->phases = axis->input_dilation / gcd(axis->stride, axis->input_dilation);
-    axis->common = gcd(p->dilation[at], axis->input_dilation);
+    axis->phases = axis->input_dilation / tilefold_gcd(axis->stride, axis->input_dilation);
+    axis->common = tilefold_gcd(p->dilation[at], axis->input_dilation);
     axis->tap_period = axis->input_dilation / axis->common;
     axis->tap_inverse = inverse_modulo(axis->tap_step / axis->common, axis->tap_period);
     axis->folded = false;
@@ -498,7 +489,7 @@ static int64_t count_below(int64_t n, int64_t m, int64_t a, int64_t b, int64_t b
 
 /* How many phases r < limit have their first tap below bound <= m. */
 static int64_t phases_with_tap_below(const tilefold_axis *axis, int64_t limit, int64_t bound) {
-    int64_t h = gcd(axis->stride, axis->common);
+    int64_t h = tilefold_gcd(axis->stride, axis->common);
     if (bound <= 0 || axis->origin % h) return 0;
     /* r*S + B must be a multiple of g: r = r0 + i*step. */
     int64_t step = axis->common / h;

@@ -97,6 +97,8 @@ static double copied_share(const shape *s, const tilefold_cpu_plan *p) {
     int64_t step = tilefold_cpu_position_step(s), lanes = p->kernels->lanes;
     double once = (double)tilefold_min(step, s->row_taps) / (double)tilefold_max(1, s->row_taps), row = (double)s->row;
     bool in_place = g->type == TILEFOLD_F32 && step == 1 && g->in_axis[TILEFOLD_AXES - 1] == 1;
+    if (!p->builds_tiles && !p->cut && p->operand_width > s->row) /* bands of rows serve all taps */
+        return fmin(1, once * (double)s->row_taps / (double)tilefold_max(1, s->taps));
     if (!p->builds_tiles) /* panels keep to rows, unless those are short */
         return s->row < lanes ? 1 : once * (in_place ? fmin(1, (double)p->nr / row) : 1);
     double crossing = s->row % p->nr == 0 ? 0 : fmin(1, (double)p->nr / row);

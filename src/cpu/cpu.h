@@ -173,6 +173,18 @@ void tilefold_cpu_build_operand(const tilefold_cpu_work *work, const tilefold_ti
 void tilefold_cpu_point_at_rows(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start,
                                 int64_t count, const tilefold_block *block, const void *zeros, const void **rows);
 
+/* One row of the input, at (z, y) and x = first, first + step, ...: `length` floats, zeros outside the input. */
+void tilefold_cpu_copy_row(const tilefold_cpu_work *work, int64_t z, int64_t y, int64_t first, int64_t step,
+                           int64_t length, int64_t channel, float *out);
+
+/* band.c: several whole rows of positions as lanes that run on from row to row, `pitch` lanes to a row. */
+int64_t tilefold_cpu_band_pitch(const tilefold_tile *tile);
+/* How many rows may be built together with room for so many floats of copies; less than 2 where it does not pay. */
+int64_t tilefold_cpu_band_rows(const tilefold_cpu_work *work, const tilefold_tile *tile, int64_t floats);
+/* Points [k] at the lanes of `rows` rows from the cursor, the beginning of a row, on. */
+void tilefold_cpu_build_band(const tilefold_cpu_work *work, const tilefold_tile *tile, const tilefold_cursor *cursor,
+                             int64_t rows, char *panel);
+
 /* weights.c: packed weights, [group][class][panel][k][width]. */
 int64_t tilefold_cpu_packed_floats(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan);
 void tilefold_cpu_pack_weight(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan, const void *weight,

@@ -6,8 +6,8 @@
  * of the input, so everything goes by runs: the part of a run that lies inside the input is copied (or pointed at), the
  * rest is zeros.
  */
-#include "../checked.h"
 #include "cpu.h"
+#include "tap_class.h"
 
 enum { MAX_WIDTH = TILEFOLD_MAX_VECTORS * TILEFOLD_MAX_LANES };
 
@@ -165,56 +165,38 @@ static bool point_in_place(const tilefold_cpu_work *work, const tilefold_axis_pa
     return true;
 }
 
-static int64_t gcd(int64_t a, int64_t b) {
-    while (b) {
-        int64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
-/* Fills out[c*length + u] with the input at x = first + u*step, zeros outside it. */
-static void copy_row(const tilefold_cpu_work *work, const tap_row *row, int64_t first, int64_t step, int64_t length,
-                     float *out) {
+void tilefold_cpu_copy_row(const tilefold_cpu_work *work, int64_t z, int64_t y, int64_t first, int64_t step,
+                           int64_t length, int64_t channel, float *out) {
     const tilefold_geometry *geometry = work->geometry;
     int64_t last = geometry->axis[2].input - 1 - first;
     int64_t begin = first >= 0 ? 0 : tilefold_min(length, tilefold_ceil_div(-first, step));
     int64_t end = last < 0 ? 0 : tilefold_min(length, tilefold_floor_div(last, step) + 1);
-    if (!row_inside(geometry, row) || end <= begin) {
-        memset(out, 0, (size_t)(row->channels * length) * sizeof *out);
-        return;
-    }
-    int64_t at = row_element(geometry, row) + (first + begin * step) * geometry->in_axis[2];
-    const char *in = work->input + at * work->element_bytes;
-    for (int64_t c = 0; c < row->channels; c++, out += length, in += geometry->in_channel * work->element_bytes) {
-        for (int64_t u = 0; u < begin; u++) out[u] = 0.0f;
-        work->plan->kernels->load_run[geometry->type](
-            out + begin, in, tilefold_min(step, geometry->axis[2].input) * geometry->in_axis[2], end - begin);
-        for (int64_t u = end; u < length; u++) out[u] = 0.0f;
-    }
+    bool inside = z >= 0 && z < geometry->axis[0].input && y >= 0 && y < geometry->axis[1].input && begin < end;
+    if (!inside) begin = end = length;
+    for (int64_t u = 0; u < begin; u++) out[u] = 0.0f;
+    for (int64_t u = end; u < length; u++) out[u] = 0.0f;
+    if (!inside) return;
+    int64_t at = z * geometry->in_axis[0] + y * geometry->in_axis[1] + (first + begin * step) * geometry->in_axis[2] +
+                 channel * geometry->in_channel;
+    work->plan->kernels->load_run[geometry->type](out + begin, work->input + at * work->element_bytes,
+                                                  tilefold_min(step, geometry->axis[2].input) * geometry->in_axis[2],
+                                                  end - begin);
 }
 
-/* Copies the row once for all taps that read it in the same phase of the stride: lane i of tap j is at x + i*S + j*T, so
- * with j*T = s*S + r, taps of equal r read one copy, `s` elements into it. Taps `period` apart have equal r. Where they are
- * so far apart that separate copies are smaller, each tap has its own. Returns the end of the copies: at most
- * taps * channels * width floats. */
+/* Copies the row once for each class of taps. Where taps of a class are so far apart that separate copies are smaller, each
+ * tap has its own. Returns the end of the copies: at most taps * channels * width floats. */
 static float *copy_taps(const tilefold_cpu_work *work, const tilefold_axis_part *part, const tap_row *row, float *out) {
-    int64_t step = part->in_step, taps = row->end - row->first;
-    int64_t period = step == 1 ? 1 : step / gcd(step, tilefold_max(part->in_tap, -part->in_tap));
+    int64_t step = part->in_step, taps = row->end - row->first, period = tilefold_tap_period(part);
     int64_t apart = tilefold_floor_div(tilefold_max(part->in_tap, -part->in_tap) * period, step);
     if (period >= taps || apart >= row->width) period = taps;
-    for (int64_t j = row->first; j < row->end && j < row->first + period; j++) {
-        int64_t last = j + tilefold_floor_div(row->end - 1 - j, period) * period;
-        int64_t from = tilefold_floor_div(j * part->in_tap, step), to = tilefold_floor_div(last * part->in_tap, step);
-        int64_t shift = tilefold_min(from, to), length = row->width + tilefold_max(from, to) - shift;
-        copy_row(work, row, row->x + tilefold_modulo(j * part->in_tap, step) + shift * step, step, length, out);
-        for (int64_t reader = j; reader <= last; reader += period) {
-            int64_t offset = tilefold_floor_div(reader * part->in_tap, step) - shift;
-            for (int64_t c = 0; c < row->channels; c++)
-                row->lanes[(reader - row->first) * row->channels + c] = out + c * length + offset;
+    for (int64_t first = row->first; first < row->end && first < row->first + period; first++) {
+        tilefold_tap_class class = tilefold_tap_class_at(part, first, row->end, period);
+        int64_t length = row->width + class.spread, x = row->x + class.residue + class.shift * step;
+        for (int64_t c = 0; c < row->channels; c++, out += length) {
+            tilefold_cpu_copy_row(work, row->z, row->y, x, step, length, row->first_channel + c, out);
+            for (int64_t j = class.first; j <= class.last; j += period)
+                row->lanes[(j - row->first) * row->channels + c] = out + tilefold_tap_shift(part, j) - class.shift;
         }
-        out += row->channels * length;
     }
     return out;
 }

@@ -129,12 +129,12 @@ static int64_t useful_panels(const shape *s, const tilefold_cpu_plan *p) {
     return tilefold_min(tilefold_min(all, cached), shared);
 }
 
-/* Direct points at the input once for a few kernel calls of a row, as long as the pointers and copies stay in the
- * first-level cache and no partial sums need to wait. */
+/* Direct points at the input once for many kernel calls, as long as the pointers and copies stay in the first-level cache
+ * and no partial sums need to wait. */
 static int64_t kernels_per_panel(const shape *s, const tilefold_cpu_plan *p) {
     if (p->algorithm != &direct || p->cut) return 1;
-    int64_t cached = 32768 / (p->block_k * p->nr * (int64_t)sizeof(float)), row = tilefold_ceil_div(s->row, p->nr);
-    return tilefold_max(1, tilefold_min(cached, row));
+    int64_t cached = 24576 / (p->block_k * p->nr * (int64_t)sizeof(float));
+    return tilefold_max(1, tilefold_min(cached, tilefold_ceil_div(s->positions, p->nr)));
 }
 
 static bool is_cut(const shape *s, const tilefold_cpu_plan *p) {

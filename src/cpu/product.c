@@ -252,21 +252,75 @@ static void multiply_run(const product *p, const weight_panel *panel, tilefold_c
     }
 }
 
+/* Stores the lanes [begin, begin + count) of a band, of which only the first X of each pitch are positions. */
+static void store_band(const product *p, const weight_panel *panel, tilefold_cursor cursor, int64_t begin,
+                       int64_t count) {
+    const float *stage = (const float *)(p->arena + p->plan->arena.stage);
+    int64_t pitch = tilefold_cpu_band_pitch(p->tile), row = begin / pitch, x = begin % pitch;
+    int64_t positions = p->tile->part[2].count;
+    cursor.q[1] += row;
+    for (int64_t done = 0; done < count; cursor.q[1]++, x = 0) {
+        int64_t run = tilefold_min(positions - x, count - done);
+        cursor.q[2] = x;
+        if (run > 0)
+            tilefold_cpu_store_tile(p->work, p->tile, cursor, run, panel->runs, panel->run_count, stage + done,
+                                    p->plan->nr);
+        done += pitch - x;
+    }
+}
+
+/* The whole sum for `rows` rows from the cursor on. */
+static void multiply_band(const product *p, const weight_panel *panel, tilefold_cursor cursor, int64_t rows) {
+    const float **lanes = (const float **)p->arena;
+    int64_t k = p->sum, nr = p->plan->nr, pitch = tilefold_cpu_band_pitch(p->tile);
+    int64_t total = (rows - 1) * pitch + p->tile->part[2].count;
+    tilefold_cpu_build_band(p->work, p->tile, &cursor, rows, p->arena);
+    for (int64_t begin = 0; begin < total; begin += nr) {
+        int64_t count = tilefold_min(nr, total - begin), x = begin % pitch;
+        if (x + count <= p->tile->part[2].count) {
+            tilefold_cursor at = {{cursor.q[0], cursor.q[1] + begin / pitch, x}};
+            multiply_panels(p, panel, &at, count, lanes, NULL);
+        } else {
+            tilefold_tile_io io = {.init = (const float *)(p->arena + p->plan->arena.init),
+                                   .init_stride = nr,
+                                   .out = (float *)(p->arena + p->plan->arena.stage),
+                                   .out_stride = nr,
+                                   .low = p->work->geometry->clamp_low,
+                                   .high = p->work->geometry->clamp_high};
+            call_kernel(p, panel, count, lanes, &io);
+            store_band(p, panel, cursor, begin, count);
+        }
+        for (int64_t i = 0; i < k; i++) lanes[i] += nr;
+    }
+}
+
+/* How many whole rows from the cursor on to compute together: none at the ragged ends of a tile. */
+static int64_t direct_rows(const product *p, const tilefold_cursor *cursor, int64_t left, int64_t most_rows) {
+    const tilefold_axis_part *part = p->tile->part;
+    if (cursor->q[2] != 0 || p->plan->cut) return 0;
+    return tilefold_min(tilefold_min(left / part[2].count, part[1].count - cursor->q[1]), most_rows);
+}
+
 void tilefold_cpu_run_direct(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {
     product p = begin_product(work, tile, arena);
     tilefold_column_run runs[TILEFOLD_MAX_ROWS];
+    int64_t most_rows = tilefold_cpu_band_rows(work, tile, work->plan->block_k * work->plan->operand_width);
     for (int64_t column = tile->column_begin; column < tile->column_end; column += work->plan->weight_width) {
         weight_panel panel;
         if (!enter_weight_panel(&p, column, runs, &panel)) continue;
         fill_init(&p, &panel);
         tilefold_cursor cursor = p.start;
         for (int64_t left = p.positions, run; left > 0; left -= run) {
-            run = direct_run(&p, &cursor, left);
+            int64_t rows = direct_rows(&p, &cursor, left, most_rows);
+            run = rows > 1 ? rows * tile->part[2].count : direct_run(&p, &cursor, left);
             enter_block(&p, 0);
             for (;;) {
                 bool packed_before = panel.values && p.first && p.last && !work->plan->prepacked;
                 if (!packed_before) panel.values = weight_values(&p, &panel);
-                multiply_run(&p, &panel, cursor, run);
+                if (rows > 1)
+                    multiply_band(&p, &panel, cursor, rows);
+                else
+                    multiply_run(&p, &panel, cursor, run);
                 if (p.last) break;
                 enter_block(&p, p.k + tilefold_block_size(&p.block));
             }
