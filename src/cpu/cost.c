@@ -70,7 +70,10 @@ static double unfold_cycles(const shape *s, const tilefold_cpu_plan *p) {
     double run = (double)tilefold_min(tilefold_min(p->operand_width, s->row), s->positions);
     bool along_pixels = fabs(step) <= fabs((double)g->in_channel);
     if (along_pixels) return (step == 1 ? 0.12 : step == 2 ? 0.3 : 1.0) + 14.0 / run;
-    return g->in_channel == 1 ? 0.4 + 60.0 / (run * (double)g->in_channels) : 1.2;
+    if (g->in_channel != 1) return 1.2;
+    bool adjoining = g->axis[TILEFOLD_AXES - 1].tap_step == 1 && g->in_axis[TILEFOLD_AXES - 1] == g->in_channels;
+    double length = (double)g->in_channels * (adjoining ? (double)s->row_taps : 1);
+    return (length < 32 ? 1.4 : 0.5) + 60.0 / (run * length);
 }
 
 /* Cycles to store one output that the kernel cannot write itself. */

@@ -87,24 +87,73 @@ static void unfold_run(const tilefold_cpu_work *work, const run_source *source, 
     }
 }
 
+/* How many taps from t on, at most `left`, lie in one row of the kernel and continue each other in memory: channels side by
+ * side, then those of the next tap. With few channels that makes a run worth copying. */
+static int64_t adjoining_taps(const tilefold_cpu_work *work, const tilefold_tile *tile, const tap *t, int64_t left,
+                              int64_t channels) {
+    const tilefold_geometry *geometry = work->geometry;
+    bool adjoin = channels == geometry->in_channels && geometry->in_channel == 1 && tile->part[2].in_tap == 1 &&
+                  geometry->in_axis[2] == channels;
+    return adjoin ? tilefold_min(left, tile->part[2].taps - t->j[2]) : 1;
+}
+
+/* Unfolds `taps` taps from t on, of one row of the kernel, for a run of positions of one row. */
+static void unfold_taps(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor, tap t,
+                        int64_t taps, int64_t first_channel, int64_t channels, int64_t count, int64_t width,
+                        float *out) {
+    if (count == 0) return;
+    int64_t stride = position_stride(work->geometry, tile);
+    for (int64_t i = 0; i < taps; i++, t.j[2]++, out += channels * width) {
+        run_source source = find_source(work->geometry, tile, &cursor, &t, count);
+        unfold_run(work, &source, stride, first_channel, channels, count, width, out);
+    }
+}
+
+/* The same for adjoining taps: one copy for the positions at which all of them lie inside the input. */
+static void unfold_adjoining(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor, tap t,
+                             int64_t taps, int64_t channels, int64_t count, int64_t width, float *out) {
+    tap last_tap = {{t.j[0], t.j[1], t.j[2] + taps - 1}};
+    run_source first = find_source(work->geometry, tile, &cursor, &t, count);
+    run_source last = find_source(work->geometry, tile, &cursor, &last_tap, count);
+    int64_t begin = tilefold_max(first.begin, last.begin), end = tilefold_min(first.end, last.end);
+    if (begin >= end) {
+        unfold_taps(work, tile, cursor, t, taps, 0, channels, count, width, out);
+        return;
+    }
+    int64_t stride = position_stride(work->geometry, tile);
+    const char *in = work->input + (first.at + (begin - first.begin) * stride) * work->element_bytes;
+    const void *rows[MAX_WIDTH];
+    for (int64_t i = 0; i < end - begin; i++) rows[i] = in + i * stride * work->element_bytes;
+    work->plan->kernels->transpose_rows[work->geometry->type](out + begin, width, rows, end - begin, 1,
+                                                              taps * channels);
+
+    unfold_taps(work, tile, cursor, t, taps, 0, channels, begin, width, out);
+    cursor.q[2] += end;
+    unfold_taps(work, tile, cursor, t, taps, 0, channels, count - end, width, out + end);
+}
+
 /* Unfolds a block for `count` positions into out[k][width]; lanes past count are zeros. */
 static void unfold_panel(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start, int64_t count,
                          int64_t width, const tilefold_block *block, float *out) {
     int64_t channels = block->channel_end - block->channel_begin;
-    int64_t stride = position_stride(work->geometry, tile);
     tap t = tap_at(tile, block->tap_begin);
-    for (int64_t index = block->tap_begin; index < block->tap_end; index++, next_tap(&t, tile)) {
+    for (int64_t index = block->tap_begin; index < block->tap_end;) {
+        int64_t taps = adjoining_taps(work, tile, &t, block->tap_end - index, channels);
         tilefold_cursor cursor = start;
-        int64_t done = 0;
-        while (done < count) {
+        for (int64_t done = 0; done < count;) {
             int64_t run = tilefold_cursor_run(&cursor, tile, count - done);
-            run_source source = find_source(work->geometry, tile, &cursor, &t, run);
-            unfold_run(work, &source, stride, block->channel_begin, channels, run, width, out + done);
+            if (taps > 1)
+                unfold_adjoining(work, tile, cursor, t, taps, channels, run, width, out + done);
+            else
+                unfold_taps(work, tile, cursor, t, 1, block->channel_begin, channels, run, width, out + done);
             tilefold_cursor_advance(&cursor, tile, run);
             done += run;
         }
-        zero_lanes(out, width, count, width, channels);
-        out += channels * width;
+        zero_lanes(out, width, count, width, taps * channels);
+        out += taps * channels * width;
+        index += taps;
+        t.j[2] += taps - 1;
+        next_tap(&t, tile);
     }
 }
 
