@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What a scratch limit costs: time at 16 MiB and at 64 KiB over time without a limit, for each shape of a suite.
 
-    bench/limit_cost.py build/tilefold [--rounds 3] [-- options of `tilefold bench`]
+    bench/limit_cost.py build/tilefold [--rounds 3] [options of `tilefold bench`]
 
 Limits take turns within a round, so that a noisy machine disturbs all alike; the best time of each counts.
 """
@@ -24,13 +24,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tilefold")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("options", nargs="*")
-    arguments = parser.parse_args()
+    arguments, options = parser.parse_known_args()
 
     best = {}
     for _ in range(arguments.rounds):
         for limit, size in LIMITS.items():
-            for name, seconds in bench(arguments.tilefold, size, arguments.options).items():
+            for name, seconds in bench(arguments.tilefold, size, options).items():
                 best[name, limit] = min(seconds, best.get((name, limit), math.inf))
     names = list(dict.fromkeys(name for name, _ in best))
     ratios = {limit: [best[name, limit] / best[name, "none"] for name in names] for limit in ("16 MiB", "64 KiB")}
