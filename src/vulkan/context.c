@@ -92,8 +92,7 @@ void tilefold_vulkan_destroy_objects(tilefold_vulkan_context *context) {
 /* ------------------------------------------------------------------------------------------------- pipelines ---- */
 
 static bool same_constants(const tilefold_vulkan_constants *a, const tilefold_vulkan_constants *b) {
-    return a->type == b->type && a->columns == b->columns && a->unfolded == b->unfolded &&
-           a->columns_first == b->columns_first;
+    return a->type == b->type && a->columns == b->columns && a->unfolded == b->unfolded;
 }
 
 static VkResult get_module(tilefold_vulkan_context *context, tilefold_vulkan_shader shader, bool half,
@@ -113,7 +112,6 @@ static VkResult compile(tilefold_vulkan_context *context, tilefold_vulkan_shader
         {0, offsetof(tilefold_vulkan_constants, type), sizeof(int32_t)},
         {1, offsetof(tilefold_vulkan_constants, columns), sizeof(int32_t)},
         {2, offsetof(tilefold_vulkan_constants, unfolded), sizeof(VkBool32)},
-        {3, offsetof(tilefold_vulkan_constants, columns_first), sizeof(VkBool32)},
     };
     VkSpecializationInfo specialisation = {sizeof entries / sizeof entries[0], entries, sizeof *constants, constants};
     VkShaderModule module;

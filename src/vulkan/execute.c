@@ -173,17 +173,18 @@ static void record_unfold(execution *e, const tilefold_vulkan_step *step, int64_
 /* Positions, groups and columns are set: the whole sum, unfolded a block at a time. `fresh`: the scratch does not hold the
  * first block yet. */
 static void record_blocks(execution *e, tilefold_vulkan_step step, int64_t depth, int64_t groups, bool fresh) {
-    int64_t block = e->plan->tiling.block_k;
-    bool unfolds = e->plan->algorithm == TILEFOLD_ALGORITHM_UNFOLD;
+    const tilefold_vulkan_plan *plan = e->plan;
+    int64_t block = plan->tiling.block_k;
+    bool unfolds = plan->algorithm == TILEFOLD_ALGORITHM_UNFOLD;
     step.pitch = (int32_t)tilefold_round_up(step.position_end - step.position_begin, 2);
-    step.unfolded = (int32_t)(e->plan->scratch.partial_bytes / 4);
-    step.partial = e->plan->scratch.partial_bytes ? 0 : -1;
+    step.unfolded = (int32_t)(plan->scratch.partial_bytes / 4);
+    step.partial = plan->scratch.partial_bytes ? 0 : -1;
     int64_t k = 0;
     do {
         step.k_begin = (int32_t)k;
         k = tilefold_min(depth, k + block);
         step.k_end = (int32_t)k;
-        step.flags = (step.k_begin == 0 ? TILEFOLD_STEP_FIRST : 0) | (k == depth ? TILEFOLD_STEP_LAST : 0);
+        step.flags = (plan->columns_first ? TILEFOLD_STEP_COLUMNS_FIRST : 0) | (step.k_begin == 0 ? TILEFOLD_STEP_FIRST : 0) | (k == depth ? TILEFOLD_STEP_LAST : 0);
         if (unfolds && (fresh || step.k_begin > 0)) record_unfold(e, &step, groups);
         record_product(e, &step, groups);
         e->recorded++;
@@ -191,8 +192,9 @@ static void record_blocks(execution *e, tilefold_vulkan_step step, int64_t depth
 }
 
 static void record_direct(execution *e, tilefold_vulkan_step step, int64_t units) {
-    bool columns_first = e->plan->constants.columns_first;
+    bool columns_first = e->plan->columns_first;
     int64_t positions = step.position_end - step.position_begin;
+    step.flags = columns_first ? TILEFOLD_STEP_COLUMNS_FIRST : 0;
     step.spread = (int32_t)(columns_first ? units : positions);
     dispatch(e, e->plan->product, &step, tilefold_ceil_div(step.spread, TILEFOLD_WORKGROUP), columns_first ? positions : units,
              1);

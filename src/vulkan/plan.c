@@ -69,20 +69,15 @@ static tilefold_algorithm choose_algorithm(const shape *s, tilefold_algorithm wa
     return s->columns <= FEW_COLUMNS ? TILEFOLD_ALGORITHM_DIRECT : TILEFOLD_ALGORITHM_IMPLICIT;
 }
 
-/* Columns of a workgroup are eight times these: no wider than there are columns. */
-static int32_t product_width(int64_t columns) {
-    int32_t width = 8;
-    while (width > 1 && columns <= TILEFOLD_WORKGROUP_SIDE * width / 2) width /= 2;
-    return width;
-}
+/* Columns of a workgroup are eight times these. Two widths: each is a shader more to compile. */
+static int32_t product_width(int64_t columns) { return columns <= 2 * TILEFOLD_WORKGROUP_SIDE ? 2 : 8; }
 
 static void choose_constants(const shape *s, tilefold_vulkan_plan *p) {
     const tilefold_geometry *g = s->geometry;
     bool direct = p->algorithm == TILEFOLD_ALGORITHM_DIRECT;
-    bool columns_first = g->out_channel == 1 && g->out_channels > 1;
-    if (direct && g->out_channels == 1) columns_first = g->out_group == 1 && g->groups > 1;
-    p->constants = (tilefold_vulkan_constants){.type = g->type, .columns_first = columns_first,
-                                               .unfolded = p->algorithm == TILEFOLD_ALGORITHM_UNFOLD};
+    p->columns_first = g->out_channel == 1 && g->out_channels > 1;
+    if (direct && g->out_channels == 1) p->columns_first = g->out_group == 1 && g->groups > 1;
+    p->constants = (tilefold_vulkan_constants){.type = g->type, .unfolded = p->algorithm == TILEFOLD_ALGORITHM_UNFOLD};
     p->constants.columns = direct ? (s->columns > 1 ? FEW_COLUMNS : 1) : product_width(s->columns);
 }
 
@@ -105,8 +100,8 @@ static void tile_direct(const shape *s, tilefold_vulkan_plan *p) {
     int64_t unit_macs = tilefold_saturating_multiply(s->depth, p->constants.columns);
     p->tiling.columns = 1;
     p->tiling.block_k = tilefold_max(1, s->depth);
-    p->tiling.groups = tilefold_min(units, p->constants.columns_first ? first : second);
-    p->tiling.positions = bounded(tilefold_min(s->positions, p->constants.columns_first ? second : first),
+    p->tiling.groups = tilefold_min(units, p->columns_first ? first : second);
+    p->tiling.positions = bounded(tilefold_min(s->positions, p->columns_first ? second : first),
                                   tilefold_saturating_multiply(unit_macs, p->tiling.groups));
 }
 

@@ -78,7 +78,7 @@ typedef enum tilefold_vulkan_shader {
 /* The specialisation constants of the shaders, in the order of their ids. */
 typedef struct tilefold_vulkan_constants {
     int32_t type, columns;
-    VkBool32 unfolded, columns_first;
+    VkBool32 unfolded;
 } tilefold_vulkan_constants;
 
 typedef struct tilefold_vulkan_pipeline {
@@ -87,8 +87,8 @@ typedef struct tilefold_vulkan_pipeline {
     VkPipeline pipeline;
 } tilefold_vulkan_pipeline;
 
-/* As many as there are combinations: 3 types x (4 widths x 2 x 2 of the product, 1 unfold, 2 x 2 direct). */
-enum { TILEFOLD_VULKAN_MAX_PIPELINES = 63 };
+/* As many as there are combinations: 3 types x (2 widths x 2 of the product, 1 unfold, 2 direct). */
+enum { TILEFOLD_VULKAN_MAX_PIPELINES = 21 };
 
 typedef struct tilefold_vulkan_context {
     tilefold_vulkan_functions vk;
@@ -193,7 +193,7 @@ typedef struct tilefold_vulkan_step {
         partial, spread;
 } tilefold_vulkan_step;
 
-enum { TILEFOLD_STEP_FIRST = 1, TILEFOLD_STEP_LAST = 2 };
+enum { TILEFOLD_STEP_FIRST = 1, TILEFOLD_STEP_LAST = 2, TILEFOLD_STEP_COLUMNS_FIRST = 4 };
 
 /* Fills in the job of a part, given by its number on each axis; false where it is empty. */
 bool tilefold_vulkan_make_job(const tilefold_vulkan_chunk *chunk, const int64_t parts[TILEFOLD_AXES],
@@ -236,7 +236,8 @@ struct tilefold_vulkan_plan {
     tilefold_vulkan_scratch scratch;
     tilefold_vulkan_sizes sizes;
     tilefold_vulkan_constants constants;
-    bool cut; /* some sum is cut into blocks */
+    bool cut;           /* some sum is cut into blocks */
+    bool columns_first; /* neighbouring outputs lie along the columns */
     VkPipeline product, unfold; /* product or direct; unfold */
     tilefold_vulkan_buffer input, weight, output, device_scratch, jobs, staging;
     VkDescriptorPool pool;

@@ -13,13 +13,13 @@
 #include "tensors.glsl"
 
 layout(constant_id = 1) const int COLUMNS = 4;
-layout(constant_id = 3) const bool COLUMNS_FIRST = false;
 
 void main() {
     int first = int(gl_GlobalInvocationID.x), second = int(gl_WorkGroupID.y);
     if (first >= tile.spread) return;
-    int unit = tile.group_begin + (COLUMNS_FIRST ? first : second);
-    int position = tile.position_begin + (COLUMNS_FIRST ? second : first);
+    bool columns_first = (tile.flags & COLUMNS_FIRST) != 0;
+    int unit = tile.group_begin + (columns_first ? first : second);
+    int position = tile.position_begin + (columns_first ? second : first);
     int blocks = (job.total.y + COLUMNS - 1) / COLUMNS, group = unit / blocks, column0 = unit % blocks * COLUMNS;
 
     Position p = position_of(position);

@@ -25,14 +25,15 @@ layout(std140, set = 0, binding = 4) uniform Job {
     vec4 clamp_range;  // low, high
 } job;
 
-const int FIRST = 1, LAST = 2; // the sum begins here; it ends here
+const int FIRST = 1, LAST = 2;    // the sum begins here; it ends here
+const int COLUMNS_FIRST = 4;     // neighbouring outputs lie along the columns: so do neighbouring invocations
 
 layout(push_constant) uniform Step {
     int position_begin, position_end;
     int column_begin, column_end;
     int group_begin;
     int k_begin, k_end;   // of the sum, k = tap*channels + channel
-    int flags;
+    int flags;            // of the above
     int unfolded;         // word of the scratch where the unfolded tile begins, [group][k][position]
     int pitch;            // its elements from k to k: even, so that a row is whole words
     int partial;          // word where partial sums begin, [column][position], or -1: they wait in the output

@@ -25,7 +25,6 @@
 
 layout(constant_id = 1) const int COLUMNS = 8;
 layout(constant_id = 2) const bool UNFOLDED = false;
-layout(constant_id = 3) const bool COLUMNS_FIRST = false; // neighbouring outputs lie along the columns
 
 const int ROWS = 8, DEPTH = 16, HEIGHT = SIDE * ROWS;
 
@@ -83,7 +82,8 @@ int partial_word(int position, int column) {
 
 void main() {
     int lane = int(gl_LocalInvocationID.x), width = SIDE * COLUMNS;
-    int row = COLUMNS_FIRST ? lane / SIDE : lane % SIDE, column = COLUMNS_FIRST ? lane % SIDE : lane / SIDE;
+    bool columns_first = (tile.flags & COLUMNS_FIRST) != 0;
+    int row = columns_first ? lane / SIDE : lane % SIDE, column = columns_first ? lane % SIDE : lane / SIDE;
     int group = tile.group_begin + int(gl_WorkGroupID.z);
     int position0 = tile.position_begin + int(gl_WorkGroupID.x) * HEIGHT;
     int column0 = tile.column_begin + int(gl_WorkGroupID.y) * width;
