@@ -379,8 +379,8 @@ typedef struct tilefold_execution {
     const void *packed_weight; /* read only by a plan with prepacking */
     const void *bias;          /* out_channels dense elements; read only where the problem has a bias */
     void *output;
-    void *scratch;              /* 64-byte aligned */
-    size_t scratch_bytes;       /* at least info.scratch_bytes */
+    void *scratch;              /* 64-byte aligned. Vulkan: NULL, the plan holds its scratch in the device's memory */
+    size_t scratch_bytes;       /* at least info.scratch_bytes; not read on Vulkan */
     tilefold_progress progress; /* NULL: none */
     void *progress_user;
 } tilefold_execution;

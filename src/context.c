@@ -8,7 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const tilefold_device *const devices[] = {&tilefold_cpu_device};
+static const tilefold_device *const devices[] = {
+    &tilefold_cpu_device,
+#ifdef TILEFOLD_HAVE_VULKAN
+    &tilefold_vulkan_device,
+#endif
+};
 enum { DEVICE_KINDS = sizeof devices / sizeof devices[0] };
 
 #define STRINGIFY(x) #x
@@ -99,6 +104,11 @@ tilefold_status tilefold_context_create(const tilefold_context_options *options,
     const tilefold_device *device = NULL;
     for (int kind = 0; kind < DEVICE_KINDS; kind++)
         if (devices[kind]->kind == options->device) device = devices[kind];
+    if (!device && options->device == TILEFOLD_VULKAN)
+        return tilefold_fail(
+            message, TILEFOLD_NO_DEVICE,
+            "this build of tilefold %s has no Vulkan: it wants the Vulkan headers and glslc when it is built",
+            tilefold_version());
     if (!device)
         return tilefold_fail(message, TILEFOLD_NO_DEVICE, "this build of tilefold %s has no %s device",
                              tilefold_version(), options->device == TILEFOLD_VULKAN ? "Vulkan" : "such");

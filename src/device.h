@@ -16,6 +16,8 @@ typedef struct tilefold_device {
     tilefold_device_kind kind;
     size_t context_bytes; /* of the device's own state behind a context */
     size_t plan_bytes;    /* of the device's own state behind a plan */
+    bool
+        scratch_on_device; /* plans hold their scratch themselves, in the device's memory: an execution is handed none */
 
     /* How many of this kind there are, and what each is (0 <= index < count). */
     size_t (*count)(void);
@@ -60,5 +62,6 @@ struct tilefold_plan {
 };
 
 extern const tilefold_device tilefold_cpu_device;
+extern const tilefold_device tilefold_vulkan_device; /* where TILEFOLD_HAVE_VULKAN is defined */
 
 #endif /* TILEFOLD_DEVICE_H */

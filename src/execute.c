@@ -6,6 +6,11 @@
 #include "device.h"
 #include "message.h"
 
+/* What the caller hands over: none to a device that has its own. */
+static int64_t handed_scratch_bytes(const tilefold_plan *plan) {
+    return plan->context->device->scratch_on_device ? 0 : plan->info.scratch_bytes;
+}
+
 static bool aligned(const void *pointer, size_t alignment) { return (uintptr_t)pointer % alignment == 0; }
 
 tilefold_status tilefold_pack_weight(const tilefold_plan *plan, const void *weight, void *packed, size_t packed_bytes,
@@ -29,6 +34,7 @@ static tilefold_status check_execution(const tilefold_plan *plan, const tilefold
                              "execution.struct_size is %zu, not %zu: call tilefold_execution_init()", e->struct_size,
                              sizeof *e);
     bool packed = plan->info.packed_weight_bytes > 0;
+    int64_t scratch_bytes = handed_scratch_bytes(plan);
     const struct {
         const void *pointer;
         bool needed;
@@ -40,16 +46,16 @@ static tilefold_status check_execution(const tilefold_plan *plan, const tilefold
         {e->weight, !packed, tilefold_type_bytes(plan->problem.type), "weight"},
         {e->packed_weight, packed, 64, "packed weight"},
         {e->bias, plan->problem.bias_type != TILEFOLD_NONE, tilefold_type_bytes(plan->problem.bias_type), "bias"},
-        {e->scratch, plan->info.scratch_bytes > 0, 64, "scratch"},
+        {e->scratch, scratch_bytes > 0, 64, "scratch"},
     };
     for (size_t i = 0; i < sizeof pointers / sizeof pointers[0]; i++)
         if (pointers[i].needed && (!pointers[i].pointer || !aligned(pointers[i].pointer, pointers[i].alignment)))
             return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
                                  "the %s pointer %p is missing or not aligned to %zu bytes", pointers[i].name,
                                  pointers[i].pointer, pointers[i].alignment);
-    if (e->scratch_bytes < (size_t)plan->info.scratch_bytes)
+    if (e->scratch_bytes < (size_t)scratch_bytes)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "scratch is %zu bytes, the plan needs %lld",
-                             e->scratch_bytes, (long long)plan->info.scratch_bytes);
+                             e->scratch_bytes, (long long)scratch_bytes);
     return TILEFOLD_OK;
 }
 
@@ -120,7 +126,7 @@ tilefold_status tilefold_convolve(tilefold_context *context, const tilefold_prob
     tilefold_status status = tilefold_plan_create(context, problem, options, &plan, message);
     if (status) return status;
     const tilefold_allocator *allocator = &context->allocator;
-    size_t scratch_bytes = (size_t)plan->info.scratch_bytes, packed_bytes = (size_t)plan->info.packed_weight_bytes;
+    size_t scratch_bytes = (size_t)handed_scratch_bytes(plan), packed_bytes = (size_t)plan->info.packed_weight_bytes;
     void *scratch = scratch_bytes ? allocator->allocate(allocator->user, scratch_bytes, 64) : NULL;
     void *packed = packed_bytes ? allocator->allocate(allocator->user, packed_bytes, 64) : NULL;
     if ((scratch_bytes && !scratch) || (packed_bytes && !packed))

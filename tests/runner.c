@@ -62,7 +62,19 @@ static const char *const pool_names[POOL_KINDS] = {"library", "sequential", "rev
 enum { ISAS = TILEFOLD_ISA_NEON + 1, MAX_CONTEXT_THREADS = 8 };
 static tilefold_context *contexts[ISAS][MAX_CONTEXT_THREADS + 1][POOL_KINDS];
 
+/* The device under test: the CPU, or the Vulkan device whose index TILEFOLD_TEST_VULKAN holds. */
+static int32_t vulkan_index(void) {
+    const char *set = getenv("TILEFOLD_TEST_VULKAN");
+    return set ? (int32_t)strtol(set, NULL, 10) : -1;
+}
+
+bool on_vulkan(void) { return vulkan_index() >= 0; }
+
 int machine_isas(tilefold_isa isas[8]) {
+    if (on_vulkan()) {
+        isas[0] = TILEFOLD_ISA_BEST;
+        return 1;
+    }
     tilefold_device_info info = {.struct_size = sizeof info};
     if (tilefold_get_device_info(0, &info, NULL) != TILEFOLD_OK) abort();
     int count = 0;
@@ -79,13 +91,17 @@ tilefold_isa best_isa(void) {
 }
 
 tilefold_context *get_context(const way *w) {
-    tilefold_context **kept = &contexts[w->isa][w->threads][w->pool];
+    tilefold_context **kept = on_vulkan() ? &contexts[0][0][0] : &contexts[w->isa][w->threads][w->pool];
     if (*kept) return *kept;
     tilefold_context_options options;
     tilefold_context_options_init(&options);
     options.isa = w->isa;
     options.threads = w->threads;
     options.parallel_for = (tilefold_parallel_for){pools[w->pool], NULL, w->threads};
+    if (on_vulkan()) {
+        options.device = TILEFOLD_VULKAN;
+        options.device_index = vulkan_index();
+    }
     tilefold_message message;
     if (tilefold_context_create(&options, kept, &message) != TILEFOLD_OK) {
         fprintf(stderr, "no context: %s\n", message.text);
@@ -184,16 +200,18 @@ static const char *info_fault(const tilefold_problem *p, const way *w, const til
     for (int a = 0; a < p->rank; a++) {
         if (i->output_size[a] != oracle_output_size(p, a)) return "output_size";
     }
-    if (i->device != TILEFOLD_CPU) return "device";
+    bool vulkan = on_vulkan();
+    if (i->device != (vulkan ? TILEFOLD_VULKAN : TILEFOLD_CPU)) return "device";
     if (i->algorithm == TILEFOLD_ALGORITHM_AUTO) return "algorithm is auto";
     if (w->algorithm != TILEFOLD_ALGORITHM_AUTO && i->algorithm != w->algorithm)
         return "algorithm is not what was asked for";
     if (i->isa != w->isa) return "isa";
-    if (i->threads < 1 || i->threads > w->threads) return "threads";
+    if (!vulkan && (i->threads < 1 || i->threads > w->threads)) return "threads";
     if (i->scratch_limit_bytes != w->limit) return "scratch_limit_bytes";
     if (i->scratch_bytes < 0 || i->scratch_bytes > w->limit) return "scratch_bytes is over the limit";
     if (i->scratch_bytes > i->ideal_scratch_bytes) return "scratch_bytes is over the ideal";
-    if (i->min_scratch_bytes < 0 || i->min_scratch_bytes > 65536) return "min_scratch_bytes is over 64 KiB";
+    if (i->min_scratch_bytes < 0 || i->min_scratch_bytes > (vulkan ? 262144 : 65536))
+        return "min_scratch_bytes is over 64 KiB, on a GPU 256 KiB";
     if (i->min_scratch_bytes > w->limit) return "planned below min_scratch_bytes";
     if (i->packed_weight_bytes < 0 || (!w->prepack && i->packed_weight_bytes)) return "packed_weight_bytes";
     if (i->full_unfold_bytes != count_unfold_bytes(p)) return "full_unfold_bytes";
@@ -267,6 +285,22 @@ outcome run_way(tensors *t, const way *w, void *dense, tilefold_plan_info *plan_
     bool clean = collect_output(t, dense, &reason);
     if (!clean) complain(&t->made, w, reason);
     return right && intact && clean && status == TILEFOLD_OK ? DONE : FAILED;
+}
+
+void *reference_output(tensors *t) {
+    if (!on_vulkan()) return expected_output(t);
+    way w = {.algorithm = TILEFOLD_ALGORITHM_AUTO, .limit = INT64_MAX, .threads = 1};
+    void *output = malloc(tensors_output_bytes(t) + 1);
+    if (!output) abort();
+    if (run_way(t, &w, output, NULL) == DONE) return output;
+    free(output);
+    return NULL;
+}
+
+bool agrees_with_double(const tensors *t, const void *output) {
+    test_data data = t->made.data;
+    bool subnormal = data == DATA_TINY || data == DATA_EXTREME || data == DATA_SPECIAL;
+    return (on_vulkan() && subnormal) || check_against_double(t, output);
 }
 
 bool check_output(const tensors *t, const way *w, const void *expected, const void *got) {

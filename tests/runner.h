@@ -28,6 +28,10 @@ int machine_isas(tilefold_isa isas[8]);
 
 tilefold_isa best_isa(void);
 
+/* Whether the ways are run by a Vulkan device: TILEFOLD_TEST_VULKAN=N in the environment. It has one "instruction set",
+ * TILEFOLD_ISA_BEST, and neither threads nor pools. */
+bool on_vulkan(void);
+
 /* Says on standard error what is wrong with which problem in which way; fail_problem() then fails the test. */
 void complain(const test_problem *made, const way *w, const char *what);
 void fail_problem(const test_problem *made, const way *w, const char *what);
@@ -71,6 +75,13 @@ tilefold_status prepare_execution(const tilefold_plan *plan, const tensors *t, p
 
 /* Releases it; false where memory around the scratch or the packed weights was written. */
 bool finish_execution(prepared *p);
+
+/* The output that every way must have, bit for bit; the caller frees it. On the CPU it is expected_output(). On Vulkan, whose
+ * bits are its own, it is what one way gives, which must agree with float64. NULL where that fails. */
+void *reference_output(tensors *t);
+
+/* check_against_double(), but for data with subnormal numbers on Vulkan: a device may take those for zeros. */
+bool agrees_with_double(const tensors *t, const void *output);
 
 /* Compares with what was expected; says on standard error, with the problem and the way, where it differs. */
 bool check_output(const tensors *t, const way *w, const void *expected, const void *got);

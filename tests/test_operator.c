@@ -51,9 +51,9 @@ static bool try_way(tensors *t, tilefold_isa isa, tilefold_algorithm algorithm, 
 static bool try_problem(const test_problem *made, const tilefold_isa *isas, int isa_count) {
     tensors t = make_tensors(made);
     rng r = rng_make(made->seed, 9);
-    void *expected = expected_output(&t), *got = malloc(tensors_output_bytes(&t) + 1);
-    bool right = check_against_double(&t, expected);
-    for (int i = 0; i < isa_count; i++) {
+    void *expected = reference_output(&t), *got = malloc(tensors_output_bytes(&t) + 1);
+    bool right = expected && agrees_with_double(&t, expected);
+    for (int i = 0; expected && i < isa_count; i++) {
         for (int algorithm = TILEFOLD_ALGORITHM_AUTO; algorithm < ALGORITHMS; algorithm++) {
             right = try_way(&t, isas[i], (tilefold_algorithm)algorithm, &r, expected, got) && right;
         }

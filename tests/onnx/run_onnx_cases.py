@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""ONNX's own Conv and ConvTranspose cases through the command line: run_onnx_cases.py EXECUTABLE [DATA].
+"""ONNX's own Conv and ConvTranspose cases through the command line: run_onnx_cases.py EXECUTABLE [DATA] [--OPTION=VALUE...].
 
-DATA holds the folders node, pytorch-converted and pytorch-operator of the ONNX backend tests; Debian's libonnx-testdata
+Options go to the command line: --device=vulkan runs the cases there. DATA holds the folders node, pytorch-converted and pytorch-operator of the ONNX backend tests; Debian's libonnx-testdata
 has them at the default. Every model with one node that is a Conv or a ConvTranspose is a case; all 46 must be there.
 """
 
@@ -75,7 +75,7 @@ def is_in_file(path, graph, value):
     return len(files) == len(graph.input)
 
 
-def run_case(executable, path, model):
+def run_case(executable, path, model, options):
     """None, or what is wrong."""
     node = model.graph.node[0]
     inputs, expected = tensors_of(model, path)
@@ -85,7 +85,8 @@ def run_case(executable, path, model):
             np.save(name, tensor)
         bias = ["--bias", names[2]] if len(inputs) == 3 else []
         output = os.path.join(folder, "output.npy")
-        result = subprocess.run([executable, COMMANDS[node.op_type], *names[:2], *bias, "-o", output, *options_of(node)],
+        result = subprocess.run([executable, COMMANDS[node.op_type], *names[:2], *bias, "-o", output, *options_of(node),
+                                 *options],
                                 capture_output=True, text=True, timeout=300)
         if result.returncode != 0:
             return f"exit status {result.returncode}: {result.stderr.strip()}"
@@ -99,15 +100,17 @@ def run_case(executable, path, model):
 
 
 def main():
-    if len(sys.argv) < 2 or not os.access(sys.argv[1], os.X_OK):
-        sys.exit("usage: run_onnx_cases.py EXECUTABLE [DATA]")
-    data = sys.argv[2] if len(sys.argv) > 2 else DATA
+    options = [argument for argument in sys.argv[1:] if argument.startswith("--")]
+    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+    if not arguments or not os.access(arguments[0], os.X_OK):
+        sys.exit("usage: run_onnx_cases.py EXECUTABLE [DATA] [--OPTION=VALUE...]")
+    data = arguments[1] if len(arguments) > 1 else DATA
     if not os.path.isdir(os.path.join(data, FOLDERS[0])):
         sys.exit(f"{data}: no ONNX test data there (Debian: libonnx-testdata)")
-    executable = os.path.abspath(sys.argv[1])
+    executable = os.path.abspath(arguments[0])
     count = failed = 0
     for name, path, model in find_cases(data):
-        wrong = run_case(executable, path, model)
+        wrong = run_case(executable, path, model, options)
         count += 1
         failed += wrong is not None
         print(f"{'FAIL' if wrong else 'ok':4} {name}{': ' + wrong if wrong else ''}")

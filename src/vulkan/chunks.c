@@ -1,0 +1,241 @@
+/* Cutting a problem into chunks whose tensors fit bindings.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * A range [x0, x1) of an axis' outputs, with the input window [i0, i1) that it reads, is an axis of the same kind: in
+ *
+ *     (x*S + k*T + B) / L     with x = x0 + x', and positions counted from i0,
+ *
+ * only the origin changes, to B + x0*S - i0*L. So a chunk needs no rules of its own, and a sum is never cut by one.
+ */
+#include "../checked.h"
+#include "../message.h"
+#include "vulkan.h"
+
+/* Input positions that a chunk of an axis reaches at most; sums of a few of them fit 32 bits. */
+#define MAX_REACH (INT64_C(1) << 28)
+
+static int64_t tap_reach(const tilefold_axis *axis) {
+    int64_t step = axis->tap_step < 0 ? -axis->tap_step : axis->tap_step;
+    return (axis->kernel - 1) * step;
+}
+
+/* Positions, of the dilated input, that `count` outputs read. The products were checked with the problem. */
+static int64_t axis_reach(const tilefold_axis *axis, int64_t count) {
+    return (count - 1) * axis->stride + tap_reach(axis) + 1;
+}
+
+static int64_t most_window(const tilefold_axis *axis, int64_t count) {
+    return tilefold_min(axis->input, axis_reach(axis, count) / axis->input_dilation + 1);
+}
+
+static int64_t outputs_of(int64_t images, int64_t groups, int64_t outputs) {
+    return tilefold_saturating_multiply(images, tilefold_saturating_multiply(groups, outputs));
+}
+
+tilefold_vulkan_sizes tilefold_vulkan_chunk_sizes(const tilefold_geometry *g, const tilefold_vulkan_chunking *c) {
+    int64_t element = (int64_t)tilefold_type_bytes(g->type);
+    tilefold_vulkan_sizes sizes = {
+        .input = tilefold_saturating_multiply(element, outputs_of(c->images, c->groups, g->in_channels)),
+        .weight = tilefold_saturating_multiply(element, outputs_of(1, c->groups, c->outputs)),
+        .output = tilefold_saturating_multiply(element, outputs_of(c->images, c->groups, c->outputs))};
+    sizes.weight = tilefold_saturating_multiply(sizes.weight, g->in_channels);
+    for (int at = 0; at < TILEFOLD_AXES; at++) {
+        const tilefold_axis *axis = &g->axis[at];
+        sizes.input = tilefold_saturating_multiply(sizes.input, most_window(axis, c->axis[at]));
+        sizes.weight = tilefold_saturating_multiply(sizes.weight, axis->kernel);
+        sizes.output = tilefold_saturating_multiply(sizes.output, c->axis[at]);
+    }
+    /* The bias follows the weights, as fp32 in whole words. */
+    sizes.weight = tilefold_saturating_add(sizes.weight, 4 + outputs_of(1, c->groups, c->outputs) * 4);
+    return sizes;
+}
+
+static int64_t halve(int64_t *size) { return *size = tilefold_ceil_div(*size, 2); }
+
+/* Makes the weights smaller: fewer groups, then fewer output channels. */
+static bool cut_weights(tilefold_vulkan_chunking *c) {
+    int64_t *sizes[] = {&c->groups, &c->outputs};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        if (*sizes[i] > 1) return halve(sizes[i]);
+    return false;
+}
+
+/* Makes the input, or with it the output, smaller: images, rows, then groups, which read separate channels. */
+static bool cut_tensors(tilefold_vulkan_chunking *c, bool output_alone) {
+    int64_t *sizes[] = {&c->images, &c->axis[0], &c->axis[1], &c->groups, &c->axis[2], &c->outputs};
+    size_t usable = sizeof sizes / sizeof sizes[0] - !output_alone;
+    for (size_t i = 0; i < usable; i++)
+        if (*sizes[i] > 1) return halve(sizes[i]);
+    return false;
+}
+
+static int far_axis(const tilefold_geometry *g, const tilefold_vulkan_chunking *c) {
+    for (int at = 0; at < TILEFOLD_AXES; at++)
+        if (axis_reach(&g->axis[at], c->axis[at]) > MAX_REACH) return at;
+    return -1;
+}
+
+tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *g, const tilefold_vulkan_sizes *most,
+                                              tilefold_vulkan_chunking *chunking, tilefold_message *message) {
+    tilefold_vulkan_chunking c = {tilefold_max(g->batch, 1),
+                                  g->groups,
+                                  g->out_channels,
+                                  {g->axis[0].output, g->axis[1].output, g->axis[2].output}};
+    bool possible = true;
+    int far;
+    while ((far = far_axis(g, &c)) >= 0) {
+        if (c.axis[far] == 1)
+            return tilefold_fail(message, TILEFOLD_UNSUPPORTED,
+                                 "one output reaches over %lld input positions, on Vulkan at most %lld",
+                                 (long long)axis_reach(&g->axis[far], 1), (long long)MAX_REACH);
+        halve(&c.axis[far]);
+    }
+    tilefold_vulkan_sizes sizes = tilefold_vulkan_chunk_sizes(g, &c);
+    while (possible && (sizes.weight > most->weight || sizes.input > most->input || sizes.output > most->output)) {
+        if (sizes.weight > most->weight)
+            possible = cut_weights(&c);
+        else
+            possible = cut_tensors(&c, sizes.input <= most->input);
+        sizes = tilefold_vulkan_chunk_sizes(g, &c);
+    }
+    if (!possible)
+        return tilefold_fail(
+            message, TILEFOLD_UNSUPPORTED,
+            "one output needs buffers of %lld bytes of input, %lld of weights and %lld of output; the largest "
+            "buffer is %lld bytes",
+            (long long)sizes.input, (long long)sizes.weight, (long long)sizes.output, (long long)most->input);
+    *chunking = c;
+    return TILEFOLD_OK;
+}
+
+/* ----------------------------------------------------------------------------------------------------- chunks ---- */
+
+typedef struct range {
+    int64_t begin, count;
+} range;
+
+static range nth_range(int64_t size, int64_t each, int64_t number) {
+    int64_t begin = number * each;
+    return (range){begin, tilefold_min(each, size - begin)};
+}
+
+int64_t tilefold_vulkan_chunk_count(const tilefold_geometry *g, const tilefold_vulkan_chunking *c) {
+    int64_t count = tilefold_saturating_multiply(tilefold_ceil_div(g->batch, c->images),
+                                                 tilefold_ceil_div(g->groups, c->groups));
+    count = tilefold_saturating_multiply(count, tilefold_ceil_div(g->out_channels, c->outputs));
+    for (int at = 0; at < TILEFOLD_AXES; at++)
+        count = tilefold_saturating_multiply(count, tilefold_ceil_div(g->axis[at].output, c->axis[at]));
+    return count;
+}
+
+/* Cuts the axis down to the outputs; returns the input window that they read, empty where all of it is padding. */
+static range cut_axis(tilefold_axis *axis, range outputs) {
+    int64_t low = outputs.begin * axis->stride + axis->origin, high = low + (outputs.count - 1) * axis->stride;
+    if (axis->tap_step < 0)
+        low -= tap_reach(axis);
+    else
+        high += tap_reach(axis);
+    int64_t begin = tilefold_ceil_div(low, axis->input_dilation),
+            end = tilefold_floor_div(high, axis->input_dilation) + 1;
+    range window = {tilefold_max(begin, 0), tilefold_min(end, axis->input)};
+    if (window.count <= window.begin) window = (range){begin, begin}; /* positions stay small */
+    window.count -= window.begin;
+    axis->input = window.count;
+    axis->output = outputs.count;
+    axis->origin += outputs.begin * axis->stride - window.begin * axis->input_dilation;
+    return window;
+}
+
+/* Numbers of a mixed radix, least significant last. */
+static int64_t take_digit(int64_t *number, int64_t size, int64_t each) {
+    int64_t digits = tilefold_ceil_div(size, each), digit = *number % digits;
+    *number /= digits;
+    return digit;
+}
+
+/* Dense strides of a box in row-major order. */
+static void dense_strides(const int64_t *size, int64_t *stride) {
+    int64_t step = 1;
+    for (int i = TILEFOLD_BOX_DIMENSIONS - 1; i >= 0; i--) {
+        stride[i] = step;
+        step *= size[i];
+    }
+}
+
+/* A tensor's box and dense strides: (image, group, channel, z, y, x) or (image, z, y, x, group, channel), whichever is nearer
+ * to the host's order. */
+static tilefold_vulkan_box tensor_box(const int64_t size[6], const int64_t host[6], int64_t element_bytes,
+                                      int64_t dense[6]) {
+    static const int first[6] = {0, 1, 2, 3, 4, 5}, last[6] = {0, 3, 4, 5, 1, 2};
+    int64_t channels = size[1] * size[2];
+    bool channels_last = channels > 1 && (host[2] == 1 || (size[2] == 1 && host[1] == 1));
+    const int *order = channels_last ? last : first;
+    tilefold_vulkan_box box = {.element_bytes = element_bytes};
+    int64_t step[6];
+    for (int i = 0; i < 6; i++) box.size[i] = size[order[i]], box.stride[i] = host[order[i]];
+    dense_strides(box.size, step);
+    for (int i = 0; i < 6; i++) dense[order[i]] = step[i];
+    return box;
+}
+
+static void make_tensors(const tilefold_geometry *g, tilefold_vulkan_chunk *chunk, range images, range groups,
+                         range outputs, const range window[TILEFOLD_AXES], const range out[TILEFOLD_AXES]) {
+    tilefold_geometry *own = &chunk->geometry;
+    int64_t element = (int64_t)tilefold_type_bytes(g->type), dense[6];
+    const int64_t in_size[6] = {images.count,    groups.count,    g->in_channels,
+                                window[0].count, window[1].count, window[2].count};
+    const int64_t in_host[6] = {g->in_batch, g->in_group, g->in_channel, g->in_axis[0], g->in_axis[1], g->in_axis[2]};
+    chunk->input = tensor_box(in_size, in_host, element, dense);
+    own->in_batch = dense[0], own->in_group = dense[1], own->in_channel = dense[2];
+    const int64_t out_size[6] = {images.count, groups.count, outputs.count, out[0].count, out[1].count, out[2].count};
+    const int64_t out_host[6] = {g->out_batch,   g->out_group,   g->out_channel,
+                                 g->out_axis[0], g->out_axis[1], g->out_axis[2]};
+    memcpy(own->in_axis, dense + 3, sizeof own->in_axis);
+    chunk->output = tensor_box(out_size, out_host, element, dense);
+    own->out_batch = dense[0], own->out_group = dense[1], own->out_channel = dense[2];
+    memcpy(own->out_axis, dense + 3, sizeof own->out_axis);
+    chunk->input_at = images.begin * g->in_batch + groups.begin * g->in_group;
+    chunk->output_at = images.begin * g->out_batch + groups.begin * g->out_group + outputs.begin * g->out_channel;
+    for (int at = 0; at < TILEFOLD_AXES; at++) {
+        if (window[at].count > 0) chunk->input_at += window[at].begin * g->in_axis[at];
+        chunk->output_at += out[at].begin * g->out_axis[at];
+    }
+}
+
+/* Weights lie (group, k z, k y, k x, channel, output channel): the columns side by side. */
+static void make_weights(const tilefold_geometry *g, tilefold_vulkan_chunk *chunk, range groups, range outputs) {
+    tilefold_geometry *own = &chunk->geometry;
+    chunk->weight = (tilefold_vulkan_box){.element_bytes = (int64_t)tilefold_type_bytes(g->type),
+                                          .size = {groups.count, g->axis[0].kernel, g->axis[1].kernel,
+                                                   g->axis[2].kernel, g->in_channels, outputs.count},
+                                          .stride = {g->weight_group, g->weight_axis[0], g->weight_axis[1],
+                                                     g->weight_axis[2], g->weight_in, g->weight_out}};
+    int64_t dense[6];
+    dense_strides(chunk->weight.size, dense);
+    own->weight_group = dense[0], own->weight_in = dense[4], own->weight_out = dense[5];
+    memcpy(own->weight_axis, dense + 1, sizeof own->weight_axis);
+    own->weight_offset = 0;
+    chunk->weight_at = g->weight_offset + groups.begin * g->weight_group + outputs.begin * g->weight_out;
+    chunk->weight_elements = tilefold_vulkan_box_elements(&chunk->weight);
+    chunk->bias_begin = groups.begin * g->out_channels + outputs.begin;
+}
+
+void tilefold_vulkan_get_chunk(const tilefold_geometry *g, const tilefold_vulkan_chunking *c, int64_t number,
+                               tilefold_vulkan_chunk *chunk) {
+    range window[TILEFOLD_AXES], out[TILEFOLD_AXES];
+    chunk->geometry = *g;
+    for (int at = TILEFOLD_AXES - 1; at >= 0; at--) {
+        int64_t digit = take_digit(&number, g->axis[at].output, c->axis[at]);
+        out[at] = nth_range(g->axis[at].output, c->axis[at], digit);
+        window[at] = cut_axis(&chunk->geometry.axis[at], out[at]);
+    }
+    range images = nth_range(g->batch, c->images, take_digit(&number, g->batch, c->images));
+    range outputs = nth_range(g->out_channels, c->outputs, take_digit(&number, g->out_channels, c->outputs));
+    range groups = nth_range(g->groups, c->groups, number);
+    chunk->geometry.batch = images.count;
+    chunk->geometry.groups = groups.count;
+    chunk->geometry.out_channels = outputs.count;
+    make_tensors(g, chunk, images, groups, outputs, window, out);
+    make_weights(g, chunk, groups, outputs);
+}

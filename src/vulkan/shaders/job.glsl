@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// What every shader is told, and the two index maps that all of them share.
+//
+// A job is one part of a chunk (see ../vulkan.h): an ordinary convolution over positions (image, z, y, x), whose columns are
+// (fold z, y, x, output channel). Offsets are elements within the bound windows and fit 32 bits. src/vulkan/job.c fills it in.
+#define SIDE 8 // a workgroup of 64 is 8 x 8
+
+layout(local_size_x = 64) in;
+
+layout(std140, set = 0, binding = 4) uniform Job {
+    ivec4 count;       // positions along x, y, z; images
+    ivec4 taps;        // taps along x, y, z; channels of a group
+    ivec4 in_first;    // first input position along x, y, z; elements from image to image
+    ivec4 in_step;     // input positions from position to position; elements from group to group
+    ivec4 in_tap;      // input positions from tap to tap; elements from channel to channel
+    ivec4 in_size;     // of the input window
+    ivec4 in_stride;   // elements along x, y, z
+    ivec4 out_step;    // elements from position to position along x, y, z; from image to image
+    ivec4 out_fold;    // elements from fold to fold along x, y, z; from channel to channel
+    ivec4 folds;       // along x, y, z; output channels of a group
+    ivec4 weight_tap;  // elements from tap to tap along x, y, z; from group to group
+    ivec4 weight_fold; // elements from fold to fold along x, y, z; from channel to channel
+    ivec4 first;       // of the output; of the weights; of the bias, in words, or -1; elements from group to group of outputs
+    ivec4 total;       // positions, columns, depth of the sum; groups
+    vec4 clamp_range;  // low, high
+} job;
+
+const int FIRST = 1, LAST = 2;    // the sum begins here; it ends here
+const int COLUMNS_FIRST = 4;     // neighbouring outputs lie along the columns: so do neighbouring invocations
+
+layout(push_constant) uniform Step {
+    int position_begin, position_end;
+    int column_begin, column_end;
+    int group_begin;
+    int k_begin, k_end;   // of the sum, k = tap*channels + channel
+    int flags;            // of the above
+    int unfolded;         // word of the scratch where the unfolded tile begins, [group][k][position]
+    int pitch;            // its elements from k to k: even, so that a row is whole words
+    int partial;          // word where partial sums begin, [column][position], or -1: they wait in the output
+    int spread;           // direct: units that lie in the first dimension
+} tile;
+
+struct Position {
+    ivec3 q;
+    int image;
+};
+
+Position position_of(int index) {
+    Position p;
+    p.q.x = index % job.count.x;
+    index /= job.count.x;
+    p.q.y = index % job.count.y;
+    index /= job.count.y;
+    p.q.z = index % job.count.z;
+    p.image = index / job.count.z;
+    return p;
+}
+
+int dot_int(ivec3 a, ivec3 b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
+
+int output_of_position(Position p) { return p.image * job.out_step.w + dot_int(p.q, job.out_step.xyz); }
+
+struct Column {
+    ivec3 fold;
+    int channel;
+};
+
+Column column_of(int index) {
+    Column c;
+    c.channel = index % job.folds.w;
+    index /= job.folds.w;
+    c.fold.x = index % job.folds.x;
+    index /= job.folds.x;
+    c.fold.y = index % job.folds.y;
+    c.fold.z = index / job.folds.y;
+    return c;
+}
+
+int output_of_column(Column c) { return c.channel * job.out_fold.w + dot_int(c.fold, job.out_fold.xyz); }
+int weight_of_column(Column c) { return c.channel + dot_int(c.fold, job.weight_fold.xyz); }
+
+int output_of_group(int group) { return job.first.x + group * job.first.w; }
+
+// A tap at an input position, or the zero of the padding. `channels` is the offset of image, group and channel.
+bool inside(ivec3 at) {
+    return uint(at.x) < uint(job.in_size.x) && uint(at.y) < uint(job.in_size.y) && uint(at.z) < uint(job.in_size.z);
+}
+
+// As on the CPU: a NaN stays a NaN.
+float activate(float value) {
+    value = value < job.clamp_range.x ? job.clamp_range.x : value;
+    return value > job.clamp_range.y ? job.clamp_range.y : value;
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+// The product of positions and columns: of an unfolded tile (UNFOLDED), or implicit, reading the input where it lies.
+//
+//     for each group, position p and column n of the step
+//         sum = FIRST ? bias[n] : the partial sum
+//         for k in [k_begin, k_end)     sum = fma(unfold[k][p], weight[k][n], sum)
+//         LAST ? output = clamp(sum) : keep the partial sum
+//
+// A workgroup computes 64 positions x 8*COLUMNS columns, an invocation 8 x COLUMNS of them in registers. DEPTH rows of both
+// sides at a time pass through shared memory:
+//
+//                        weights [DEPTH][8*COLUMNS]
+//     unfold             +----------------+
+//     [DEPTH][64]  +--+  |                |    invocation (r, c) has positions r + 8*i and columns c + 8*j, so that
+//                  |  |  |  64 x 8*COLUMNS |    neighbours write neighbouring elements
+//                  +--+  +----------------+
+//
+// Each sum is one chain in ascending k, whatever the tile: the bits do not depend on it. k past k_end are not multiplied at
+// all, since -0 + 0*0 would be +0.
+#include "job.glsl"
+#include "tensors.glsl"
+
+layout(constant_id = 1) const int COLUMNS = 8;
+layout(constant_id = 2) const bool UNFOLDED = false;
+
+const int ROWS = 8, DEPTH = 16, HEIGHT = SIDE * ROWS;
+
+shared float left[DEPTH * HEIGHT];
+shared float right[DEPTH * SIDE * 8];
+// Of each k of this block and the next: what it adds to the input position, to the input offset, and to the weight's.
+shared ivec4 k_input[2 * DEPTH];
+shared int k_weight[2 * DEPTH];
+
+void describe_k(int k, int slot) {
+    int channel = k % job.taps.w, tap = k / job.taps.w;
+    ivec3 j;
+    j.x = tap % job.taps.x;
+    tap /= job.taps.x;
+    j.y = tap % job.taps.y;
+    j.z = tap / job.taps.y;
+    k_input[slot] = ivec4(j * job.in_tap.xyz, channel * job.in_tap.w);
+    k_weight[slot] = dot_int(j, job.weight_tap.xyz) + channel * job.weight_fold.w;
+}
+
+// Rows of the left side: this invocation fills the column of one position.
+void fill_left(int lane, int position, ivec3 origin, int offset, int k0, int count, int slot) {
+    for (int r = 0; r < count; r++) {
+        float value = 0.0;
+        if (position < tile.position_end) {
+            if (UNFOLDED) {
+                int element = (int(gl_WorkGroupID.z) * (tile.k_end - tile.k_begin) + k0 - tile.k_begin + r) * tile.pitch +
+                              position - tile.position_begin;
+                if (TYPE == F32)
+                    value = uintBitsToFloat(scratch[tile.unfolded + element]);
+                else
+                    value = decode(half_of(scratch[tile.unfolded + (element >> 1)], element));
+            } else {
+                ivec4 k = k_input[slot + r];
+                ivec3 at = origin + k.xyz;
+                if (inside(at)) value = decode(input_bits(offset + k.w + dot_int(at, job.in_stride.xyz)));
+            }
+        }
+        left[r * HEIGHT + lane] = value;
+    }
+}
+
+void fill_right(int lane, int column, int offset, int count, int slot) {
+    int width = SIDE * COLUMNS;
+    for (int r = lane / width; r < count; r += 64 / width) {
+        float value = 0.0;
+        if (column < tile.column_end) value = load_weight(offset + k_weight[slot + r]);
+        right[r * width + lane % width] = value;
+    }
+}
+
+int partial_word(int position, int column) {
+    return tile.partial + (column - tile.column_begin) * tile.pitch + position - tile.position_begin;
+}
+
+void main() {
+    int lane = int(gl_LocalInvocationID.x), width = SIDE * COLUMNS;
+    bool columns_first = (tile.flags & COLUMNS_FIRST) != 0;
+    int row = columns_first ? lane / SIDE : lane % SIDE, column = columns_first ? lane % SIDE : lane / SIDE;
+    int group = tile.group_begin + int(gl_WorkGroupID.z);
+    int position0 = tile.position_begin + int(gl_WorkGroupID.x) * HEIGHT;
+    int column0 = tile.column_begin + int(gl_WorkGroupID.y) * width;
+
+    int left_position = position0 + lane, right_column = column0 + lane % width;
+    Position p = position_of(left_position);
+    ivec3 origin = job.in_first.xyz + p.q * job.in_step.xyz;
+    int left_offset = p.image * job.in_first.w + group * job.in_step.w;
+    int right_offset = job.first.y + group * job.weight_tap.w + weight_of_column(column_of(right_column));
+
+    int out_row[ROWS], out_column[8];
+    [[unroll]] for (int i = 0; i < ROWS; i++) out_row[i] = output_of_position(position_of(position0 + row + i * SIDE));
+    [[unroll]] for (int j = 0; j < COLUMNS; j++) {
+        out_column[j] = output_of_group(group) + output_of_column(column_of(column0 + column + j * SIDE));
+    }
+
+    precise float sum[ROWS][8];
+    [[unroll]] for (int j = 0; j < COLUMNS; j++) {
+        int n = column0 + column + j * SIDE;
+        float bias = 0.0;
+        if ((tile.flags & FIRST) != 0 && job.first.z >= 0 && n < tile.column_end)
+            bias = load_bias(job.first.z + group * job.folds.w + n % job.folds.w);
+        [[unroll]] for (int i = 0; i < ROWS; i++) {
+            int m = position0 + row + i * SIDE;
+            sum[i][j] = bias;
+            if ((tile.flags & FIRST) == 0 && n < tile.column_end && m < tile.position_end) {
+                sum[i][j] = tile.partial < 0 ? load_output(out_row[i] + out_column[j])
+                                             : uintBitsToFloat(scratch[partial_word(m, n)]);
+            }
+        }
+    }
+
+    if (lane < DEPTH) describe_k(tile.k_begin + lane, lane);
+    int slot = 0;
+    for (int k0 = tile.k_begin; k0 < tile.k_end; k0 += DEPTH) {
+        int count = min(DEPTH, tile.k_end - k0);
+        barrier(); // the description is there; the last block has been read
+        fill_left(lane, left_position, origin, left_offset, k0, count, slot);
+        fill_right(lane, right_column, right_offset, count, slot);
+        slot = DEPTH - slot;
+        if (lane < DEPTH) describe_k(k0 + DEPTH + lane, slot + lane);
+        barrier();
+        for (int r = 0; r < count; r++) {
+            float a[ROWS], b[8];
+            [[unroll]] for (int i = 0; i < ROWS; i++) a[i] = left[r * HEIGHT + row + i * SIDE];
+            [[unroll]] for (int j = 0; j < COLUMNS; j++) b[j] = right[r * width + column + j * SIDE];
+            [[unroll]] for (int i = 0; i < ROWS; i++) {
+                [[unroll]] for (int j = 0; j < COLUMNS; j++) sum[i][j] = fma(a[i], b[j], sum[i][j]);
+            }
+        }
+    }
+
+    [[unroll]] for (int i = 0; i < ROWS; i++) {
+        int m = position0 + row + i * SIDE;
+        [[unroll]] for (int j = 0; j < COLUMNS; j++) {
+            int n = column0 + column + j * SIDE;
+            if (m < tile.position_end && n < tile.column_end) {
+                if ((tile.flags & LAST) != 0)
+                    store_output(out_row[i] + out_column[j], activate(sum[i][j]));
+                else if (tile.partial < 0)
+                    store_output(out_row[i] + out_column[j], sum[i][j]);
+                else
+                    scratch[partial_word(m, n)] = floatBitsToUint(sum[i][j]);
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// Elements of the bound windows. STORAGE16 is defined where the device reads and writes 16 bits in buffers
+// (storageBuffer16BitAccess); else two elements share a word. Conversions are by integer arithmetic, as in src/cpu/half.h: those
+// of the language may flush subnormals or round otherwise.
+#ifdef STORAGE16
+#extension GL_EXT_shader_16bit_storage : require
+#define ELEMENT uint16_t
+#else
+#define ELEMENT uint
+#endif
+
+layout(constant_id = 0) const int TYPE = 1; // tilefold_type: fp32, fp16, bf16
+const int F32 = 1, F16 = 2;
+
+layout(std430, set = 0, binding = 0) readonly buffer Input { ELEMENT input_elements[]; };
+layout(std430, set = 0, binding = 1) readonly buffer Weight { ELEMENT weight_elements[]; };
+layout(std430, set = 0, binding = 2) buffer Output { ELEMENT output_elements[]; };
+layout(std430, set = 0, binding = 3) buffer Scratch { uint scratch[]; };
+
+float decode_f16(uint bits) {
+    uint sign = (bits & 0x8000u) << 16, exponent = bits >> 10 & 31u, mantissa = bits & 0x3ffu;
+    if (exponent == 31u) return uintBitsToFloat(sign | 0x7f800000u | mantissa << 13);
+    if (exponent == 0u) return uintBitsToFloat(sign | floatBitsToUint(float(mantissa) * 5.9604644775390625e-8));
+    return uintBitsToFloat(sign | (exponent + 112u) << 23 | mantissa << 13);
+}
+
+float decode(uint bits) {
+    if (TYPE == F32) return uintBitsToFloat(bits);
+    if (TYPE == F16) return decode_f16(bits);
+    return uintBitsToFloat(bits << 16);
+}
+
+// To nearest, ties to even.
+uint encode_f16(uint bits) {
+    uint sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu, exponent = magnitude >> 23;
+    if (magnitude > 0x7f800000u) return sign | 0x7e00u;
+    if (magnitude >= 0x477ff000u) return sign | 0x7c00u;
+    if (exponent >= 113u) {
+        magnitude -= 112u << 23;
+        return sign | (magnitude + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
+    }
+    if (exponent < 102u) return sign;
+    uint mantissa = (magnitude & 0x7fffffu) | 0x800000u, shift = 126u - exponent;
+    uint quotient = mantissa >> shift, remainder = mantissa & ((1u << shift) - 1u), tie = 1u << (shift - 1u);
+    return sign | (quotient + uint(remainder > tie || (remainder == tie && (quotient & 1u) == 1u)));
+}
+
+uint encode_bf16(uint bits) {
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return (bits >> 16 | 0x40u) & 0xffffu;
+    return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+}
+
+uint encode(float value) {
+    uint bits = floatBitsToUint(value);
+    if (TYPE == F32) return bits;
+    return TYPE == F16 ? encode_f16(bits) : encode_bf16(bits);
+}
+
+uint half_of(uint word, int index) { return (index & 1) == 0 ? word & 0xffffu : word >> 16; }
+
+#ifdef STORAGE16
+uint input_bits(int index) { return uint(input_elements[index]); }
+float load_weight(int index) { return decode(uint(weight_elements[index])); }
+float load_bias(int word) {
+    return uintBitsToFloat(uint(weight_elements[2 * word]) | uint(weight_elements[2 * word + 1]) << 16);
+}
+void store_output(int index, float value) { output_elements[index] = uint16_t(encode(value)); }
+float load_output(int index) { return decode(uint(output_elements[index])); }
+#else
+uint input_bits(int index) {
+    if (TYPE == F32) return input_elements[index];
+    return half_of(input_elements[index >> 1], index);
+}
+float load_weight(int index) {
+    if (TYPE == F32) return uintBitsToFloat(weight_elements[index]);
+    return decode(half_of(weight_elements[index >> 1], index));
+}
+float load_bias(int word) { return uintBitsToFloat(weight_elements[word]); }
+// The other half of a word may be another invocation's: each half is changed by atomic operations that leave the other alone.
+void store_output(int index, float value) {
+    if (TYPE == F32) {
+        output_elements[index] = encode(value);
+        return;
+    }
+    int shift = (index & 1) * 16;
+    atomicAnd(output_elements[index >> 1], ~(0xffffu << shift));
+    atomicOr(output_elements[index >> 1], encode(value) << shift);
+}
+float load_output(int index) {
+    if (TYPE == F32) return uintBitsToFloat(output_elements[index]);
+    return decode(half_of(output_elements[index >> 1], index));
+}
+#endif

@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Runs a test on the first Vulkan device with the validation layers and their synchronisation checks on. Any message of theirs
+# is a failure.
+#
+#   on_vulkan.sh TILEFOLD COMMAND...
+set -eu
+
+tilefold=$1
+shift
+if ! "$tilefold" devices | grep -q '^vulkan:0 '; then
+    echo "skipped: there is no Vulkan device (Debian: mesa-vulkan-drivers has one in software)"
+    exit 77
+fi
+export VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation
+export VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT
+if ! VK_LOADER_DEBUG=layer "$tilefold" devices 2>&1 | grep -qi 'insert.*VK_LAYER_KHRONOS_validation\|Loading layer library.*validation'; then
+    echo "skipped: the validation layers are not installed (Debian: vulkan-validationlayers)"
+    exit 77
+fi
+
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+status=0
+TILEFOLD_TEST_VULKAN=0 "$@" >"$output" 2>&1 || status=$?
+cat "$output"
+if grep -qE 'VUID|SYNC-HAZARD|UNASSIGNED|Validation (Error|Warning)' "$output"; then
+    echo "the validation layers have something to say"
+    exit 1
+fi
+exit "$status"
