@@ -4,6 +4,9 @@
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/tilefold)
 
 install(FILES include/tilefold.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+if(TILEFOLD_SHADERS)
+    install(FILES include/tilefold_vulkan.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+endif()
 
 # Two export sets: the shared library needs nothing found, the static one needs what it was built with.
 install(TARGETS tilefold_shared EXPORT tilefold-shared-targets INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}

@@ -2,19 +2,19 @@
 # The Vulkan device: its sources, and its shaders as SPIR-V in C arrays, made in ${CMAKE_CURRENT_BINARY_DIR}/shaders. It needs
 # Vulkan's headers and glslc where it is built, and nothing to link: a driver is opened when a program asks for one.
 
-# Each shader without and with 16-bit elements in buffers, as <name>.h and <name>16.h.
-function(tilefold_shader name)
+# A shader compiled with some definitions, without and with 16-bit elements in buffers, as <name>.h and <name>16.h.
+function(tilefold_shader name source)
     set(folder ${CMAKE_CURRENT_SOURCE_DIR}/src/vulkan/shaders)
     file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/shaders)
     foreach(variant "" 16)
         set(made ${CMAKE_CURRENT_BINARY_DIR}/shaders/${name}${variant}.h)
-        set(define "")
+        set(defines ${ARGN})
         if(variant)
-            set(define -DSTORAGE16)
+            list(APPEND defines -DSTORAGE16)
         endif()
         add_custom_command(OUTPUT ${made}
-            COMMAND ${TILEFOLD_GLSLC} --target-env=vulkan1.1 -O -Werror ${define} -mfmt=c ${folder}/${name}.comp -o ${made}
-            DEPENDS ${folder}/${name}.comp ${folder}/job.glsl ${folder}/tensors.glsl
+            COMMAND ${TILEFOLD_GLSLC} --target-env=vulkan1.1 -O -Werror ${defines} -mfmt=c ${folder}/${source}.comp -o ${made}
+            DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/tensors.glsl
             COMMENT "Compiling shader ${name}${variant}" VERBATIM)
         list(APPEND TILEFOLD_SHADERS ${made})
     endforeach()
@@ -32,9 +32,10 @@ macro(tilefold_vulkan)
         message(STATUS "Vulkan switched off: ${if_not}")
     elseif(Vulkan_INCLUDE_DIR AND TILEFOLD_GLSLC)
         message(STATUS "Vulkan headers and glslc found: --device vulkan is there")
-        foreach(name direct product unfold)
-            tilefold_shader(${name})
-        endforeach()
+        tilefold_shader(direct direct)
+        tilefold_shader(implicit product)
+        tilefold_shader(unfolded product -DUNFOLDED)
+        tilefold_shader(unfold unfold)
         list(APPEND have TILEFOLD_HAVE_VULKAN)
         list(APPEND dependencies ${CMAKE_DL_LIBS})
         list(APPEND sources
@@ -43,9 +44,13 @@ macro(tilefold_vulkan)
             src/vulkan/device.c
             src/vulkan/execute.c
             src/vulkan/job.c
+            src/vulkan/limits.c
             src/vulkan/loader.c
             src/vulkan/memory.c
             src/vulkan/plan.c
+            src/vulkan/record.c
+            src/vulkan/sets.c
+            src/vulkan/tiling.c
             ${TILEFOLD_SHADERS})
     elseif(TILEFOLD_VULKAN STREQUAL "ON")
         message(FATAL_ERROR "Vulkan headers or glslc not found, and TILEFOLD_VULKAN is ON")

@@ -314,6 +314,7 @@ typedef struct tilefold_plan_options {
     tilefold_algorithm algorithm; /* a choice that the problem does not allow is UNSUPPORTED */
     tilefold_storage storage;     /* Vulkan only */
     bool prepack_weights;         /* hold a packed copy of the weights outside the limit */
+    bool bind_buffers;            /* Vulkan only: the plan is for tensors in buffers, see tilefold_vulkan.h */
 } tilefold_plan_options;
 
 /* 16 MiB, the device's buffer limit, auto, buffer, prepacked. */
@@ -383,6 +384,9 @@ typedef struct tilefold_execution {
     size_t scratch_bytes;       /* at least info.scratch_bytes; not read on Vulkan */
     tilefold_progress progress; /* NULL: none */
     void *progress_user;
+    double *
+        device_seconds; /* GPU: unless NULL, becomes the time that the device was busy with it, by its own timestamps; 0
+                               where it has none. Not written on the CPU */
 } tilefold_execution;
 
 static inline void tilefold_execution_init(tilefold_execution *execution) {

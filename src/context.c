@@ -97,8 +97,8 @@ static tilefold_status check_options(const tilefold_context_options *options, ti
     return TILEFOLD_OK;
 }
 
-tilefold_status tilefold_context_create(const tilefold_context_options *options, tilefold_context **context,
-                                        tilefold_message *message) {
+tilefold_status tilefold_context_open(const tilefold_context_options *options, const void *device_options,
+                                      tilefold_context **context, tilefold_message *message) {
     tilefold_status status = check_options(options, message);
     if (status) return status;
     const tilefold_device *device = NULL;
@@ -120,13 +120,18 @@ tilefold_status tilefold_context_create(const tilefold_context_options *options,
     if (!created) return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "no memory for a context of %zu bytes", bytes);
     memset(created, 0, bytes);
     *created = (tilefold_context){device, allocator, created + 1};
-    status = device->open(created, options, message);
+    status = device->open(created, options, device_options, message);
     if (status) {
         allocator.release(allocator.user, created, bytes);
         return status;
     }
     *context = created;
     return TILEFOLD_OK;
+}
+
+tilefold_status tilefold_context_create(const tilefold_context_options *options, tilefold_context **context,
+                                        tilefold_message *message) {
+    return tilefold_context_open(options, NULL, context, message);
 }
 
 void tilefold_context_destroy(tilefold_context *context) {

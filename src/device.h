@@ -23,9 +23,10 @@ typedef struct tilefold_device {
     size_t (*count)(void);
     void (*describe)(size_t index, tilefold_device_info *info);
 
-    /* Opens the device into context->state. On failure there is nothing to close. */
+    /* Opens the device into context->state. device_options are the device's own, or NULL. On failure there is nothing to
+     * close. */
     tilefold_status (*open)(tilefold_context *context, const tilefold_context_options *options,
-                            tilefold_message *message);
+                            const void *device_options, tilefold_message *message);
     void (*close)(tilefold_context *context);
 
     /* Decides how to compute plan->geometry, which it may fold, and fills in plan->state and plan->info, all but the fields
@@ -60,6 +61,10 @@ struct tilefold_plan {
     int64_t scratch_limit_bytes; /* what the limit leaves after own_bytes */
     void *state;                 /* device->plan_bytes */
 };
+
+/* tilefold_context_create(), with options of the device's own. */
+tilefold_status tilefold_context_open(const tilefold_context_options *options, const void *device_options,
+                                      tilefold_context **context, tilefold_message *message);
 
 extern const tilefold_device tilefold_cpu_device;
 extern const tilefold_device tilefold_vulkan_device; /* where TILEFOLD_HAVE_VULKAN is defined */

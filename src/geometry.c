@@ -462,6 +462,17 @@ tilefold_axis_part tilefold_axis_get_part(const tilefold_axis *axis, int64_t ind
     return part;
 }
 
+tilefold_axis_part tilefold_axis_get_largest_part(const tilefold_axis *axis, int64_t index) {
+    tilefold_axis_part part = tilefold_axis_get_part(axis, index);
+    if (!axis->folded) return part;
+    tilefold_axis_class class = tilefold_axis_get_class(axis, index / 3);
+    if (class.folds == 0) return part;
+    if (index % 3 != 1) part.count = 1; /* a head or a tail, be there one now or not */
+    part.folds = class.folds;
+    part.taps = class.taps;
+    return part;
+}
+
 /* ---------------------------------------------------------------------------------------------------- counts ---- */
 
 /* Sum over 0 <= i < n of floor((a*i + b) / m), modulo 2^64, for a, b >= 0 and m > 0: a Euclidean descent on (a, m). Knuth,

@@ -109,6 +109,9 @@ void tilefold_geometry_fold(tilefold_geometry *geometry);
 int64_t tilefold_axis_parts(const tilefold_axis *axis);
 tilefold_axis_part tilefold_axis_get_part(const tilefold_axis *axis, int64_t index);
 
+/* What the part has at most, of positions, folds and taps, over this and every smaller input. */
+tilefold_axis_part tilefold_axis_get_largest_part(const tilefold_axis *axis, int64_t index);
+
 /* The classes of an axis, 0 <= index < tilefold_axis_classes(axis). They depend on neither input nor output size, and
  * every tap is in exactly one. */
 int64_t tilefold_axis_classes(const tilefold_axis *axis);

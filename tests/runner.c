@@ -16,6 +16,10 @@
 
 #include "oracle.h"
 
+#ifdef TILEFOLD_HAVE_VULKAN
+#include <tilefold_vulkan.h>
+#endif
+
 /* ------------------------------------------------------------------------------------------------------ contexts ---- */
 
 static void run_sequential(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count) {
@@ -90,6 +94,35 @@ tilefold_isa best_isa(void) {
     return isas[machine_isas(isas) - 1];
 }
 
+/* Below any device's limits, so that small problems are split every way there is. */
+#ifdef TILEFOLD_HAVE_VULKAN
+static void tiny_limits(tilefold_vulkan_limits *limits) {
+    limits->max_buffer_bytes = 1 << 20;
+    limits->max_workgroups[0] = limits->max_workgroups[1] = limits->max_workgroups[2] = 3;
+    limits->max_image_2d = limits->max_image_3d = 64;
+    limits->storage_16bit = false;
+}
+
+/* With the limits that TILEFOLD_TEST_LIMITS names: a preset, or "tiny". */
+static tilefold_status create_vulkan_context(const tilefold_context_options *options, tilefold_context **context,
+                                             tilefold_message *message) {
+    tilefold_vulkan_options vulkan;
+    tilefold_vulkan_options_init(&vulkan);
+    const char *limits = getenv("TILEFOLD_TEST_LIMITS");
+    tilefold_status status = TILEFOLD_OK;
+    if (limits && strcmp(limits, "tiny") == 0)
+        tiny_limits(&vulkan.limits);
+    else if (limits)
+        status = tilefold_vulkan_limits_preset(limits, &vulkan.limits, message);
+    return status ? status : tilefold_vulkan_context_create(options, &vulkan, context, message);
+}
+#else
+static tilefold_status create_vulkan_context(const tilefold_context_options *options, tilefold_context **context,
+                                             tilefold_message *message) {
+    return tilefold_context_create(options, context, message); /* which says that there is no Vulkan */
+}
+#endif
+
 tilefold_context *get_context(const way *w) {
     tilefold_context **kept = on_vulkan() ? &contexts[0][0][0] : &contexts[w->isa][w->threads][w->pool];
     if (*kept) return *kept;
@@ -103,7 +136,9 @@ tilefold_context *get_context(const way *w) {
         options.device_index = vulkan_index();
     }
     tilefold_message message;
-    if (tilefold_context_create(&options, kept, &message) != TILEFOLD_OK) {
+    tilefold_status status = on_vulkan() ? create_vulkan_context(&options, kept, &message)
+                                         : tilefold_context_create(&options, kept, &message);
+    if (status != TILEFOLD_OK) {
         fprintf(stderr, "no context: %s\n", message.text);
         abort();
     }

@@ -70,7 +70,8 @@ static void close_pool(tilefold_cpu_context *cpu) { (void)cpu; }
 #endif
 
 static tilefold_status open_cpu(tilefold_context *context, const tilefold_context_options *options,
-                                tilefold_message *message) {
+                                const void *device_options, tilefold_message *message) {
+    (void)device_options;
     tilefold_cpu_context *cpu = context->state;
     if (options->device_index != 0)
         return tilefold_fail(message, TILEFOLD_NO_DEVICE, "there is no CPU device %d, only 0",

@@ -336,6 +336,8 @@ tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message 
     if (plan->options.storage != TILEFOLD_STORAGE_BUFFER)
         return tilefold_fail(message, TILEFOLD_UNSUPPORTED,
                              "the CPU holds its scratch in memory only, not in textures");
+    if (plan->options.bind_buffers)
+        return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "the CPU has no buffers to bind: only Vulkan devices do");
     int64_t buffer = plan->options.max_buffer_bytes ? plan->options.max_buffer_bytes : INT64_MAX;
     int64_t limit = tilefold_min(plan->scratch_limit_bytes, buffer);
     bool prepack = plan->options.prepack_weights;

@@ -29,25 +29,40 @@ static int64_t most_window(const tilefold_axis *axis, int64_t count) {
     return tilefold_min(axis->input, axis_reach(axis, count) / axis->input_dilation + 1);
 }
 
-static int64_t outputs_of(int64_t images, int64_t groups, int64_t outputs) {
-    return tilefold_saturating_multiply(images, tilefold_saturating_multiply(groups, outputs));
+/* A tensor of so many elements along each stride: those between its first and its last, or those it has. */
+static int64_t tensor_elements(bool in_place, int dimensions, const int64_t *size, const int64_t *stride) {
+    int64_t elements = 1;
+    for (int i = 0; i < dimensions; i++) {
+        int64_t step = stride[i] < 0 ? -stride[i] : stride[i];
+        elements = in_place ? tilefold_saturating_add(elements, tilefold_saturating_multiply(size[i] - 1, step))
+                            : tilefold_saturating_multiply(elements, size[i]);
+    }
+    return elements;
 }
 
 tilefold_vulkan_sizes tilefold_vulkan_chunk_sizes(const tilefold_geometry *g, const tilefold_vulkan_chunking *c) {
-    int64_t element = (int64_t)tilefold_type_bytes(g->type);
-    tilefold_vulkan_sizes sizes = {
-        .input = tilefold_saturating_multiply(element, outputs_of(c->images, c->groups, g->in_channels)),
-        .weight = tilefold_saturating_multiply(element, outputs_of(1, c->groups, c->outputs)),
-        .output = tilefold_saturating_multiply(element, outputs_of(c->images, c->groups, c->outputs))};
-    sizes.weight = tilefold_saturating_multiply(sizes.weight, g->in_channels);
-    for (int at = 0; at < TILEFOLD_AXES; at++) {
-        const tilefold_axis *axis = &g->axis[at];
-        sizes.input = tilefold_saturating_multiply(sizes.input, most_window(axis, c->axis[at]));
-        sizes.weight = tilefold_saturating_multiply(sizes.weight, axis->kernel);
-        sizes.output = tilefold_saturating_multiply(sizes.output, c->axis[at]);
-    }
-    /* The bias follows the weights, as fp32 in whole words. */
-    sizes.weight = tilefold_saturating_add(sizes.weight, 4 + outputs_of(1, c->groups, c->outputs) * 4);
+    const tilefold_axis *axis = g->axis;
+    int64_t bytes = (int64_t)tilefold_type_bytes(g->type);
+    int64_t elements[TILEFOLD_TENSORS] = {
+        [TILEFOLD_INPUT] = tensor_elements(
+            c->in_place, 6,
+            (int64_t[]){c->images, c->groups, g->in_channels, most_window(&axis[0], c->axis[0]),
+                        most_window(&axis[1], c->axis[1]), most_window(&axis[2], c->axis[2])},
+            (int64_t[]){g->in_batch, g->in_group, g->in_channel, g->in_axis[0], g->in_axis[1], g->in_axis[2]}),
+        [TILEFOLD_WEIGHT] = tensor_elements(c->in_place, 6,
+                                            (int64_t[]){c->groups, g->in_channels, c->outputs, axis[0].kernel,
+                                                        axis[1].kernel, axis[2].kernel},
+                                            (int64_t[]){g->weight_group, g->weight_in, g->weight_out, g->weight_axis[0],
+                                                        g->weight_axis[1], g->weight_axis[2]}),
+        [TILEFOLD_BIAS] = tensor_elements(c->in_place, 2, (int64_t[]){c->groups, c->outputs},
+                                          (int64_t[]){g->out_channels, 1}),
+        [TILEFOLD_OUTPUT] = tensor_elements(
+            c->in_place, 6, (int64_t[]){c->images, c->groups, c->outputs, c->axis[0], c->axis[1], c->axis[2]},
+            (int64_t[]){g->out_batch, g->out_group, g->out_channel, g->out_axis[0], g->out_axis[1], g->out_axis[2]})};
+    if (g->bias_type == TILEFOLD_NONE) elements[TILEFOLD_BIAS] = 0;
+    tilefold_vulkan_sizes sizes;
+    for (int i = 0; i < TILEFOLD_TENSORS; i++)
+        sizes.bytes[i] = tilefold_saturating_multiply(elements[i], i == TILEFOLD_BIAS ? 4 : bytes);
     return sizes;
 }
 
@@ -76,12 +91,18 @@ static int far_axis(const tilefold_geometry *g, const tilefold_vulkan_chunking *
     return -1;
 }
 
-tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *g, const tilefold_vulkan_sizes *most,
-                                              tilefold_vulkan_chunking *chunking, tilefold_message *message) {
+static bool within(const tilefold_vulkan_sizes *sizes, const tilefold_vulkan_sizes *most, int tensor) {
+    return sizes->bytes[tensor] <= most->bytes[tensor];
+}
+
+tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *g, bool in_place,
+                                              const tilefold_vulkan_sizes *most, tilefold_vulkan_chunking *chunking,
+                                              tilefold_message *message) {
     tilefold_vulkan_chunking c = {tilefold_max(g->batch, 1),
                                   g->groups,
                                   g->out_channels,
-                                  {g->axis[0].output, g->axis[1].output, g->axis[2].output}};
+                                  {g->axis[0].output, g->axis[1].output, g->axis[2].output},
+                                  in_place};
     bool possible = true;
     int far;
     while ((far = far_axis(g, &c)) >= 0) {
@@ -92,11 +113,11 @@ tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *g, const 
         halve(&c.axis[far]);
     }
     tilefold_vulkan_sizes sizes = tilefold_vulkan_chunk_sizes(g, &c);
-    while (possible && (sizes.weight > most->weight || sizes.input > most->input || sizes.output > most->output)) {
-        if (sizes.weight > most->weight)
-            possible = cut_weights(&c);
-        else
-            possible = cut_tensors(&c, sizes.input <= most->input);
+    for (;;) {
+        bool weight_fits = within(&sizes, most, TILEFOLD_WEIGHT) && within(&sizes, most, TILEFOLD_BIAS);
+        bool input_fits = within(&sizes, most, TILEFOLD_INPUT);
+        if ((weight_fits && input_fits && within(&sizes, most, TILEFOLD_OUTPUT)) || !possible) break;
+        possible = weight_fits ? cut_tensors(&c, input_fits) : cut_weights(&c);
         sizes = tilefold_vulkan_chunk_sizes(g, &c);
     }
     if (!possible)
@@ -104,7 +125,8 @@ tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *g, const 
             message, TILEFOLD_UNSUPPORTED,
             "one output needs buffers of %lld bytes of input, %lld of weights and %lld of output; the largest "
             "buffer is %lld bytes",
-            (long long)sizes.input, (long long)sizes.weight, (long long)sizes.output, (long long)most->input);
+            (long long)sizes.bytes[TILEFOLD_INPUT], (long long)sizes.bytes[TILEFOLD_WEIGHT],
+            (long long)sizes.bytes[TILEFOLD_OUTPUT], (long long)most->bytes[TILEFOLD_INPUT]);
     *chunking = c;
     return TILEFOLD_OK;
 }
@@ -179,52 +201,72 @@ static tilefold_vulkan_box tensor_box(const int64_t size[6], const int64_t host[
     return box;
 }
 
+/* The window of a tensor whose element 0 is number `at` of the whole. */
+static tilefold_vulkan_window tensor_window(int64_t at, int dimensions, const int64_t *size, const int64_t *stride) {
+    tilefold_vulkan_window window = {.at = at};
+    for (int i = 0; i < dimensions; i++) {
+        int64_t reach = (size[i] - 1) * stride[i];
+        if (size[i] > 0 && reach < 0) window.low += reach;
+        if (size[i] > 0 && reach > 0) window.high += reach;
+    }
+    return window;
+}
+
 static void make_tensors(const tilefold_geometry *g, tilefold_vulkan_chunk *chunk, range images, range groups,
-                         range outputs, const range window[TILEFOLD_AXES], const range out[TILEFOLD_AXES]) {
+                         range outputs, const range window[TILEFOLD_AXES], const range out[TILEFOLD_AXES],
+                         bool in_place) {
     tilefold_geometry *own = &chunk->geometry;
     int64_t element = (int64_t)tilefold_type_bytes(g->type), dense[6];
     const int64_t in_size[6] = {images.count,    groups.count,    g->in_channels,
                                 window[0].count, window[1].count, window[2].count};
     const int64_t in_host[6] = {g->in_batch, g->in_group, g->in_channel, g->in_axis[0], g->in_axis[1], g->in_axis[2]};
-    chunk->input = tensor_box(in_size, in_host, element, dense);
-    own->in_batch = dense[0], own->in_group = dense[1], own->in_channel = dense[2];
     const int64_t out_size[6] = {images.count, groups.count, outputs.count, out[0].count, out[1].count, out[2].count};
     const int64_t out_host[6] = {g->out_batch,   g->out_group,   g->out_channel,
                                  g->out_axis[0], g->out_axis[1], g->out_axis[2]};
+    int64_t in_at = images.begin * g->in_batch + groups.begin * g->in_group;
+    int64_t out_at = images.begin * g->out_batch + groups.begin * g->out_group + outputs.begin * g->out_channel;
+    for (int at = 0; at < TILEFOLD_AXES; at++) {
+        if (window[at].count > 0) in_at += window[at].begin * g->in_axis[at];
+        out_at += out[at].begin * g->out_axis[at];
+    }
+    chunk->window[TILEFOLD_INPUT] = tensor_window(in_at, 6, in_size, in_host);
+    chunk->window[TILEFOLD_OUTPUT] = tensor_window(out_at, 6, out_size, out_host);
+    if (in_place) return;
+    chunk->input = tensor_box(in_size, in_host, element, dense);
+    own->in_batch = dense[0], own->in_group = dense[1], own->in_channel = dense[2];
     memcpy(own->in_axis, dense + 3, sizeof own->in_axis);
     chunk->output = tensor_box(out_size, out_host, element, dense);
     own->out_batch = dense[0], own->out_group = dense[1], own->out_channel = dense[2];
     memcpy(own->out_axis, dense + 3, sizeof own->out_axis);
-    chunk->input_at = images.begin * g->in_batch + groups.begin * g->in_group;
-    chunk->output_at = images.begin * g->out_batch + groups.begin * g->out_group + outputs.begin * g->out_channel;
-    for (int at = 0; at < TILEFOLD_AXES; at++) {
-        if (window[at].count > 0) chunk->input_at += window[at].begin * g->in_axis[at];
-        chunk->output_at += out[at].begin * g->out_axis[at];
-    }
 }
 
-/* Weights lie (group, k z, k y, k x, channel, output channel): the columns side by side. */
-static void make_weights(const tilefold_geometry *g, tilefold_vulkan_chunk *chunk, range groups, range outputs) {
+/* Copied weights lie (group, k z, k y, k x, channel, output channel): the columns side by side. */
+static void make_weights(const tilefold_geometry *g, tilefold_vulkan_chunk *chunk, range groups, range outputs,
+                         bool in_place) {
     tilefold_geometry *own = &chunk->geometry;
-    chunk->weight = (tilefold_vulkan_box){.element_bytes = (int64_t)tilefold_type_bytes(g->type),
-                                          .size = {groups.count, g->axis[0].kernel, g->axis[1].kernel,
-                                                   g->axis[2].kernel, g->in_channels, outputs.count},
-                                          .stride = {g->weight_group, g->weight_axis[0], g->weight_axis[1],
-                                                     g->weight_axis[2], g->weight_in, g->weight_out}};
-    int64_t dense[6];
-    dense_strides(chunk->weight.size, dense);
+    const int64_t size[6] = {groups.count,      g->axis[0].kernel, g->axis[1].kernel,
+                             g->axis[2].kernel, g->in_channels,    outputs.count};
+    const int64_t host[6] = {g->weight_group,   g->weight_axis[0], g->weight_axis[1],
+                             g->weight_axis[2], g->weight_in,      g->weight_out};
+    int64_t at = g->weight_offset + groups.begin * g->weight_group + outputs.begin * g->weight_out, dense[6];
+    chunk->window[TILEFOLD_WEIGHT] = tensor_window(at, 6, size, host);
+    chunk->window[TILEFOLD_BIAS] = tensor_window(groups.begin * g->out_channels + outputs.begin, 2,
+                                                 (int64_t[]){groups.count, outputs.count},
+                                                 (int64_t[]){g->out_channels, 1});
+    own->weight_offset = 0;
+    if (in_place) return;
+    chunk->weight = (tilefold_vulkan_box){.element_bytes = (int64_t)tilefold_type_bytes(g->type)};
+    memcpy(chunk->weight.size, size, sizeof size);
+    memcpy(chunk->weight.stride, host, sizeof host);
+    dense_strides(size, dense);
     own->weight_group = dense[0], own->weight_in = dense[4], own->weight_out = dense[5];
     memcpy(own->weight_axis, dense + 1, sizeof own->weight_axis);
-    own->weight_offset = 0;
-    chunk->weight_at = g->weight_offset + groups.begin * g->weight_group + outputs.begin * g->weight_out;
-    chunk->weight_elements = tilefold_vulkan_box_elements(&chunk->weight);
-    chunk->bias_begin = groups.begin * g->out_channels + outputs.begin;
 }
 
 void tilefold_vulkan_get_chunk(const tilefold_geometry *g, const tilefold_vulkan_chunking *c, int64_t number,
                                tilefold_vulkan_chunk *chunk) {
     range window[TILEFOLD_AXES], out[TILEFOLD_AXES];
-    chunk->geometry = *g;
+    *chunk = (tilefold_vulkan_chunk){.geometry = *g, .bias_type = c->in_place ? g->bias_type : TILEFOLD_F32};
     for (int at = TILEFOLD_AXES - 1; at >= 0; at--) {
         int64_t digit = take_digit(&number, g->axis[at].output, c->axis[at]);
         out[at] = nth_range(g->axis[at].output, c->axis[at], digit);
@@ -236,6 +278,6 @@ void tilefold_vulkan_get_chunk(const tilefold_geometry *g, const tilefold_vulkan
     chunk->geometry.batch = images.count;
     chunk->geometry.groups = groups.count;
     chunk->geometry.out_channels = outputs.count;
-    make_tensors(g, chunk, images, groups, outputs, window, out);
-    make_weights(g, chunk, groups, outputs);
+    make_tensors(g, chunk, images, groups, outputs, window, out, c->in_place);
+    make_weights(g, chunk, groups, outputs, c->in_place);
 }

@@ -8,11 +8,17 @@
 #include <stddef.h>
 
 /* SPIR-V words, made from shaders/ when the library is built: each without and with 16-bit storage. */
-static const uint32_t product_words[] =
-#include "product.h"
+static const uint32_t implicit_words[] =
+#include "implicit.h"
     ;
-static const uint32_t product16_words[] =
-#include "product16.h"
+static const uint32_t implicit16_words[] =
+#include "implicit16.h"
+    ;
+static const uint32_t unfolded_words[] =
+#include "unfolded.h"
+    ;
+static const uint32_t unfolded16_words[] =
+#include "unfolded16.h"
     ;
 static const uint32_t unfold_words[] =
 #include "unfold.h"
@@ -31,24 +37,14 @@ static const struct {
     const uint32_t *words;
     size_t bytes;
 } shaders[TILEFOLD_VULKAN_SHADERS][2] = {
-    [TILEFOLD_VULKAN_PRODUCT] = {{product_words, sizeof product_words}, {product16_words, sizeof product16_words}},
+    [TILEFOLD_VULKAN_IMPLICIT] = {{implicit_words, sizeof implicit_words}, {implicit16_words, sizeof implicit16_words}},
+    [TILEFOLD_VULKAN_UNFOLDED] = {{unfolded_words, sizeof unfolded_words}, {unfolded16_words, sizeof unfolded16_words}},
     [TILEFOLD_VULKAN_UNFOLD] = {{unfold_words, sizeof unfold_words}, {unfold16_words, sizeof unfold16_words}},
     [TILEFOLD_VULKAN_DIRECT] = {{direct_words, sizeof direct_words}, {direct16_words, sizeof direct16_words}},
 };
 
 static VkResult create_layouts(tilefold_vulkan_context *context) {
-    VkDescriptorSetLayoutBinding bindings[TILEFOLD_VULKAN_BINDINGS];
-    for (uint32_t i = 0; i < TILEFOLD_VULKAN_BINDINGS; i++)
-        bindings[i] = (VkDescriptorSetLayoutBinding){.binding = i,
-                                                     .descriptorCount = 1,
-                                                     .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
-                                                     .descriptorType = i + 1 < TILEFOLD_VULKAN_BINDINGS
-                                                                           ? VK_DESCRIPTOR_TYPE_STORAGE_BUFFER
-                                                                           : VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER_DYNAMIC};
-    VkDescriptorSetLayoutCreateInfo set = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
-                                           .bindingCount = TILEFOLD_VULKAN_BINDINGS,
-                                           .pBindings = bindings};
-    VkResult result = context->vk.CreateDescriptorSetLayout(context->device, &set, NULL, &context->set_layout);
+    VkResult result = tilefold_vulkan_create_set_layout(context);
     if (result != VK_SUCCESS) return result;
     VkPushConstantRange range = {VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(tilefold_vulkan_step)};
     VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
@@ -71,13 +67,27 @@ static VkResult create_commands(tilefold_vulkan_context *context) {
                                             .commandBufferCount = 1};
     result = context->vk.AllocateCommandBuffers(context->device, &commands, &context->commands);
     if (result != VK_SUCCESS) return result;
+    if (context->traits.timestamp_seconds > 0) {
+        VkQueryPoolCreateInfo queries = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+                                         .queryType = VK_QUERY_TYPE_TIMESTAMP,
+                                         .queryCount = 2};
+        result = context->vk.CreateQueryPool(context->device, &queries, NULL, &context->timestamps);
+        if (result != VK_SUCCESS) return result;
+    }
     VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
     return context->vk.CreateFence(context->device, &fence, NULL, &context->fence);
 }
 
-tilefold_status tilefold_vulkan_create_objects(tilefold_vulkan_context *context, tilefold_message *message) {
+tilefold_status tilefold_vulkan_create_objects(tilefold_vulkan_context *context, const void *cache, size_t cache_bytes,
+                                               tilefold_message *message) {
+    VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+                                      .initialDataSize = cache ? cache_bytes : 0,
+                                      .pInitialData = cache};
     VkResult result = create_layouts(context);
     if (result != VK_SUCCESS) return tilefold_vulkan_fail(message, result, "making the pipeline layout");
+    result = context->vk.CreatePipelineCache(context->device, &info, NULL, &context->cache);
+    if (result != VK_SUCCESS) return tilefold_vulkan_fail(message, result, "making the pipeline cache");
+    if (!context->queue) return TILEFOLD_OK;
     result = create_commands(context);
     if (result != VK_SUCCESS) return tilefold_vulkan_fail(message, result, "making the command buffer");
     return TILEFOLD_OK;
@@ -89,16 +99,50 @@ void tilefold_vulkan_destroy_objects(tilefold_vulkan_context *context) {
         vk->DestroyPipeline(context->device, context->pipelines[i].pipeline, NULL);
     for (int i = 0; i < TILEFOLD_VULKAN_SHADERS; i++)
         for (int half = 0; half < 2; half++) vk->DestroyShaderModule(context->device, context->modules[i][half], NULL);
+    vk->DestroyPipelineCache(context->device, context->cache, NULL);
     vk->DestroyFence(context->device, context->fence, NULL);
+    vk->DestroyQueryPool(context->device, context->timestamps, NULL);
     vk->DestroyCommandPool(context->device, context->pool, NULL);
     vk->DestroyPipelineLayout(context->device, context->layout, NULL);
     vk->DestroyDescriptorSetLayout(context->device, context->set_layout, NULL);
 }
 
+/* ---------------------------------------------------------------------------------------------------- the queue ---- */
+
+VkResult tilefold_vulkan_submit(tilefold_vulkan_context *context, VkCommandBuffer commands) {
+    const tilefold_vulkan_functions *vk = &context->vk;
+    VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &commands};
+    if (context->lock_queue) context->lock_queue(context->queue_user);
+    VkResult result = vk->QueueSubmit(context->queue, 1, &info, context->fence);
+    if (context->unlock_queue) context->unlock_queue(context->queue_user);
+    if (result != VK_SUCCESS) return result;
+    result = vk->WaitForFences(context->device, 1, &context->fence, VK_TRUE, UINT64_MAX);
+    return result == VK_SUCCESS ? vk->ResetFences(context->device, 1, &context->fence) : result;
+}
+
+void tilefold_vulkan_begin_time(const tilefold_vulkan_context *context, VkCommandBuffer commands) {
+    if (!context->timestamps) return;
+    context->vk.CmdResetQueryPool(commands, context->timestamps, 0, 2);
+    context->vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, context->timestamps, 0);
+}
+
+void tilefold_vulkan_end_time(const tilefold_vulkan_context *context, VkCommandBuffer commands) {
+    if (!context->timestamps) return;
+    context->vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, context->timestamps, 1);
+}
+
+double tilefold_vulkan_get_time(const tilefold_vulkan_context *context) {
+    uint64_t at[2];
+    if (!context->timestamps) return 0;
+    VkResult result = context->vk.GetQueryPoolResults(context->device, context->timestamps, 0, 2, sizeof at, at,
+                                                      sizeof at[0], VK_QUERY_RESULT_64_BIT);
+    return result == VK_SUCCESS ? (double)(at[1] - at[0]) * context->traits.timestamp_seconds : 0;
+}
+
 /* ------------------------------------------------------------------------------------------------- pipelines ---- */
 
 static bool same_constants(const tilefold_vulkan_constants *a, const tilefold_vulkan_constants *b) {
-    return a->type == b->type && a->columns == b->columns && a->unfolded == b->unfolded;
+    return a->type == b->type && a->columns == b->columns;
 }
 
 static VkResult get_module(tilefold_vulkan_context *context, tilefold_vulkan_shader shader, bool half,
@@ -118,11 +162,10 @@ static VkResult compile(tilefold_vulkan_context *context, tilefold_vulkan_shader
     static const VkSpecializationMapEntry entries[] = {
         {0, offsetof(tilefold_vulkan_constants, type), sizeof(int32_t)},
         {1, offsetof(tilefold_vulkan_constants, columns), sizeof(int32_t)},
-        {2, offsetof(tilefold_vulkan_constants, unfolded), sizeof(VkBool32)},
     };
     VkSpecializationInfo specialisation = {sizeof entries / sizeof entries[0], entries, sizeof *constants, constants};
     VkShaderModule module;
-    bool half = context->limits.storage16 && constants->type != TILEFOLD_F32;
+    bool half = context->traits.storage16 && constants->type != TILEFOLD_F32;
     VkResult result = get_module(context, shader, half, &module);
     if (result != VK_SUCCESS) return result;
     VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
@@ -132,7 +175,7 @@ static VkResult compile(tilefold_vulkan_context *context, tilefold_vulkan_shader
                                                   .pName = "main",
                                                   .pSpecializationInfo = &specialisation},
                                         .layout = context->layout};
-    return context->vk.CreateComputePipelines(context->device, VK_NULL_HANDLE, 1, &info, NULL, pipeline);
+    return context->vk.CreateComputePipelines(context->device, context->cache, 1, &info, NULL, pipeline);
 }
 
 tilefold_status tilefold_vulkan_get_pipeline(tilefold_vulkan_context *context, tilefold_vulkan_shader shader,
@@ -150,4 +193,15 @@ tilefold_status tilefold_vulkan_get_pipeline(tilefold_vulkan_context *context, t
     *pipeline = kept->pipeline;
     pthread_mutex_unlock(&context->lock);
     return result == VK_SUCCESS ? TILEFOLD_OK : tilefold_vulkan_fail(message, result, "compiling a shader");
+}
+
+tilefold_status tilefold_vulkan_get_pipeline_cache(tilefold_context *context, void *data, size_t *bytes,
+                                                   tilefold_message *message) {
+    if (context->device != &tilefold_vulkan_device)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "the context is not of a Vulkan device");
+    const tilefold_vulkan_context *vulkan = context->state;
+    VkResult result = vulkan->vk.GetPipelineCacheData(vulkan->device, vulkan->cache, bytes, data);
+    if (result == VK_INCOMPLETE)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "the pipeline cache is larger than the room for it");
+    return result == VK_SUCCESS ? TILEFOLD_OK : tilefold_vulkan_fail(message, result, "reading the pipeline cache");
 }

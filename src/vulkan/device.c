@@ -11,7 +11,7 @@
 
 typedef struct listed {
     char name[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE];
-    tilefold_vulkan_limits limits;
+    tilefold_vulkan_traits traits;
 } listed;
 
 static pthread_once_t list_once = PTHREAD_ONCE_INIT;
@@ -20,13 +20,14 @@ static uint32_t list_count;
 
 static void make_list(void) {
     tilefold_vulkan_functions vk;
-    VkInstance instance;
+    VkInstance instance = VK_NULL_HANDLE;
     VkPhysicalDevice devices[TILEFOLD_VULKAN_MAX_DEVICES];
-    if (tilefold_vulkan_load(&vk, &instance, NULL) != TILEFOLD_OK) return;
+    if (tilefold_vulkan_load(&vk, NULL, &instance, NULL) != TILEFOLD_OK) return;
     list_count = tilefold_vulkan_enumerate(&vk, instance, devices);
     for (uint32_t i = 0; i < list_count; i++)
-        list[i].limits = tilefold_vulkan_get_limits(&vk, devices[i], list[i].name);
-    tilefold_vulkan_unload(&vk, instance);
+        list[i].traits = tilefold_vulkan_get_traits(&vk, devices[i], list[i].name);
+    vk.DestroyInstance(instance, NULL);
+    tilefold_vulkan_unload(&vk);
 }
 
 static size_t count_devices(void) {
@@ -36,8 +37,8 @@ static size_t count_devices(void) {
 
 static void describe(size_t index, tilefold_device_info *info) {
     snprintf(info->name, sizeof info->name, "%s", list[index].name);
-    info->max_buffer_bytes = list[index].limits.max_binding_bytes;
-    info->memory_bytes = list[index].limits.memory_bytes;
+    info->max_buffer_bytes = list[index].traits.max_binding_bytes;
+    info->memory_bytes = list[index].traits.memory_bytes;
 }
 
 /* ------------------------------------------------------------------------------------------------------ opening ---- */
@@ -57,22 +58,20 @@ static uint32_t choose_queue_family(const tilefold_vulkan_functions *vk, VkPhysi
     return chosen;
 }
 
-/* A device with this extension must have it enabled. */
-static bool is_portability_subset(const tilefold_vulkan_functions *vk, VkPhysicalDevice device,
-                                  VkExtensionProperties *extensions, uint32_t room) {
-    uint32_t count = room;
-    VkResult result = vk->EnumerateDeviceExtensionProperties(device, NULL, &count, extensions);
-    for (uint32_t i = 0; (result == VK_SUCCESS || result == VK_INCOMPLETE) && i < count; i++)
-        if (strcmp(extensions[i].extensionName, "VK_KHR_portability_subset") == 0) return true;
-    return false;
-}
-
 static VkResult create_device(tilefold_vulkan_context *context, const tilefold_allocator *allocator) {
-    static const char *const portability = "VK_KHR_portability_subset";
     const uint32_t room = 512;
     VkExtensionProperties *extensions = allocator->allocate(allocator->user, room * sizeof *extensions, 64);
     if (!extensions) return VK_ERROR_OUT_OF_HOST_MEMORY;
-    bool subset = is_portability_subset(&context->vk, context->physical, extensions, room);
+    /* A device with the first must have it enabled. */
+    static const char *const wished[] = {"VK_KHR_portability_subset", VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME};
+    const char *enabled[2];
+    uint32_t count = 0;
+    for (int i = 0; i < 2; i++)
+        if (tilefold_vulkan_has_extension(&context->vk, context->physical, wished[i], extensions, room)) {
+            enabled[count++] = wished[i];
+            if (i == 1)
+                context->traits.import_alignment = tilefold_vulkan_import_alignment(&context->vk, context->physical);
+        }
     allocator->release(allocator->user, extensions, room * sizeof *extensions);
 
     float priority = 1.0f;
@@ -81,13 +80,13 @@ static VkResult create_device(tilefold_vulkan_context *context, const tilefold_a
                                      .queueCount = 1,
                                      .pQueuePriorities = &priority};
     VkPhysicalDevice16BitStorageFeatures half = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
-                                                 .storageBuffer16BitAccess = context->limits.storage16};
+                                                 .storageBuffer16BitAccess = context->traits.storage16};
     VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                .pNext = &half,
                                .queueCreateInfoCount = 1,
                                .pQueueCreateInfos = &queue,
-                               .enabledExtensionCount = subset,
-                               .ppEnabledExtensionNames = &portability};
+                               .enabledExtensionCount = count,
+                               .ppEnabledExtensionNames = enabled};
     return context->vk.CreateDevice(context->physical, &info, NULL, &context->device);
 }
 
@@ -98,47 +97,112 @@ static tilefold_status find_device(tilefold_vulkan_context *context, int32_t ind
         return tilefold_fail(message, TILEFOLD_NO_DEVICE,
                              "there is no Vulkan device %d: %u of them run compute shaders", (int)index, count);
     context->physical = devices[index];
-    context->limits = tilefold_vulkan_get_limits(&context->vk, context->physical, context->name);
-    context->vk.GetPhysicalDeviceMemoryProperties(context->physical, &context->memory);
     context->queue_family = choose_queue_family(&context->vk, context->physical);
-    return tilefold_vulkan_clamp_limits(&context->limits, message);
+    return TILEFOLD_OK;
 }
 
-static tilefold_status open_device(tilefold_vulkan_context *context, const tilefold_allocator *allocator, int32_t index,
-                                   tilefold_message *message) {
+/* The queue's family may have no timestamps. */
+static void check_timestamps(tilefold_vulkan_context *context) {
+    VkQueueFamilyProperties families[16] = {{0}};
+    uint32_t count = sizeof families / sizeof families[0];
+    context->vk.GetPhysicalDeviceQueueFamilyProperties(context->physical, &count, families);
+    if (context->queue_family >= count || families[context->queue_family].timestampValidBits == 0)
+        context->traits.timestamp_seconds = 0;
+}
+
+static void get_traits(tilefold_vulkan_context *context, const tilefold_vulkan_limits *limits) {
+    context->traits = tilefold_vulkan_get_traits(&context->vk, context->physical, context->name);
+    context->vk.GetPhysicalDeviceMemoryProperties(context->physical, &context->memory);
+    check_timestamps(context);
+    tilefold_vulkan_clamp(&context->traits, limits);
+}
+
+static tilefold_status make_device(tilefold_vulkan_context *context, const tilefold_allocator *allocator, int32_t index,
+                                   const tilefold_vulkan_limits *limits, tilefold_message *message) {
     tilefold_status status = find_device(context, index, message);
     if (status) return status;
+    get_traits(context, limits);
     VkResult result = create_device(context, allocator);
     if (result != VK_SUCCESS) return tilefold_vulkan_fail(message, result, "vkCreateDevice");
+    context->owns_device = true;
     tilefold_vulkan_load_device(&context->vk, context->device);
     context->vk.GetDeviceQueue(context->device, context->queue_family, 0, &context->queue);
-    status = tilefold_vulkan_create_objects(context, message);
-    if (!status) return TILEFOLD_OK;
-    tilefold_vulkan_destroy_objects(context);
-    context->vk.DestroyDevice(context->device, NULL);
-    return status;
+    return TILEFOLD_OK;
+}
+
+static void adopt_device(tilefold_vulkan_context *context, const tilefold_vulkan_options *options) {
+    context->physical = options->physical_device;
+    context->queue_family = options->queue_family;
+    get_traits(context, &options->limits);
+    context->traits.storage16 = context->traits.storage16 && options->storage_16bit_enabled;
+    if (options->external_memory_host_enabled)
+        context->traits.import_alignment = tilefold_vulkan_import_alignment(&context->vk, context->physical);
+    context->device = options->device;
+    tilefold_vulkan_load_device(&context->vk, context->device);
+    context->queue = options->queue;
+    context->lock_queue = options->lock_queue;
+    context->unlock_queue = options->unlock_queue;
+    context->queue_user = options->queue_user;
+}
+
+static void close_device(tilefold_vulkan_context *context) {
+    if (context->device) tilefold_vulkan_destroy_objects(context);
+    if (context->owns_device) context->vk.DestroyDevice(context->device, NULL);
+    if (context->owns_instance) context->vk.DestroyInstance(context->instance, NULL);
+    tilefold_vulkan_unload(&context->vk);
+}
+
+static tilefold_status check_vulkan_options(const tilefold_vulkan_options *options, tilefold_message *message) {
+    if (options->struct_size != sizeof *options)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "vulkan.struct_size is %zu, not %zu: call tilefold_vulkan_options_init()",
+                             options->struct_size, sizeof *options);
+    if (options->device && (!options->get_instance_proc_addr || !options->instance || !options->physical_device))
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "a device of the caller's comes with its instance, physical device and "
+                             "get_instance_proc_addr");
+    if (!options->lock_queue != !options->unlock_queue)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "lock_queue and unlock_queue come together");
+    return tilefold_vulkan_check_limits(&options->limits, message);
 }
 
 static tilefold_status open_vulkan(tilefold_context *context, const tilefold_context_options *options,
-                                   tilefold_message *message) {
+                                   const void *device_options, tilefold_message *message) {
     tilefold_vulkan_context *vulkan = context->state;
-    tilefold_status status = tilefold_vulkan_load(&vulkan->vk, &vulkan->instance, message);
+    tilefold_vulkan_options wanted;
+    tilefold_vulkan_options_init(&wanted);
+    if (device_options) wanted = *(const tilefold_vulkan_options *)device_options;
+    tilefold_status status = check_vulkan_options(&wanted, message);
     if (status) return status;
-    status = open_device(vulkan, &context->allocator, options->device_index, message);
-    if (status) {
-        tilefold_vulkan_unload(&vulkan->vk, vulkan->instance);
-        return status;
-    }
-    pthread_mutex_init(&vulkan->lock, NULL);
-    return TILEFOLD_OK;
+    vulkan->instance = wanted.device ? wanted.instance : VK_NULL_HANDLE;
+    status = tilefold_vulkan_load(&vulkan->vk, wanted.get_instance_proc_addr, &vulkan->instance, message);
+    if (status) return status;
+    vulkan->owns_instance = !wanted.device;
+    if (wanted.device)
+        adopt_device(vulkan, &wanted);
+    else
+        status = make_device(vulkan, &context->allocator, options->device_index, &wanted.limits, message);
+    if (!status)
+        status = tilefold_vulkan_create_objects(vulkan, wanted.pipeline_cache, wanted.pipeline_cache_bytes, message);
+    if (status)
+        close_device(vulkan);
+    else
+        pthread_mutex_init(&vulkan->lock, NULL);
+    return status;
+}
+
+tilefold_status tilefold_vulkan_context_create(const tilefold_context_options *options,
+                                               const tilefold_vulkan_options *vulkan, tilefold_context **context,
+                                               tilefold_message *message) {
+    tilefold_context_options on_vulkan = *options;
+    on_vulkan.device = TILEFOLD_VULKAN;
+    return tilefold_context_open(&on_vulkan, vulkan, context, message);
 }
 
 static void close_vulkan(tilefold_context *context) {
     tilefold_vulkan_context *vulkan = context->state;
     pthread_mutex_destroy(&vulkan->lock);
-    tilefold_vulkan_destroy_objects(vulkan);
-    vulkan->vk.DestroyDevice(vulkan->device, NULL);
-    tilefold_vulkan_unload(&vulkan->vk, vulkan->instance);
+    close_device(vulkan);
 }
 
 /* No plan holds packed weights: they are brought to the device in the order that it reads. */

@@ -40,6 +40,7 @@ bool tilefold_vulkan_make_job(const tilefold_vulkan_chunk *chunk, const int64_t 
     int64_t positions = g->batch, columns = g->out_channels, depth = g->in_channels;
     *job = (tilefold_vulkan_job){0};
     for (int at = 0; at < TILEFOLD_AXES; at++) {
+        if (parts[at] >= tilefold_axis_parts(&g->axis[at])) return false;
         tilefold_axis_part part = tilefold_axis_get_part(&g->axis[at], parts[at]);
         if (part.count == 0) return false;
         set_axis(job, g, at, &part);
@@ -58,10 +59,13 @@ bool tilefold_vulkan_make_job(const tilefold_vulkan_chunk *chunk, const int64_t 
     job->folds[3] = (int32_t)g->out_channels;
     job->weight_tap[3] = (int32_t)g->weight_group;
     job->weight_fold[3] = (int32_t)g->weight_in;
-    job->first[2] = g->bias_type == TILEFOLD_NONE
-                        ? -1
-                        : (int32_t)tilefold_ceil_div(chunk->weight_elements * chunk->weight.element_bytes, 4);
+    job->first[0] += (int32_t)chunk->window[TILEFOLD_OUTPUT].first;
+    job->first[1] += (int32_t)chunk->window[TILEFOLD_WEIGHT].first;
+    job->first[2] = g->bias_type == TILEFOLD_NONE ? -1 : (int32_t)chunk->window[TILEFOLD_BIAS].first;
     job->first[3] = (int32_t)g->out_group;
+    job->base[0] = (int32_t)chunk->window[TILEFOLD_INPUT].first;
+    job->base[1] = (int32_t)g->weight_out;
+    job->base[2] = chunk->bias_type == TILEFOLD_F32;
     job->total[0] = (int32_t)positions;
     job->total[1] = (int32_t)columns;
     job->total[2] = (int32_t)depth;
@@ -69,6 +73,18 @@ bool tilefold_vulkan_make_job(const tilefold_vulkan_chunk *chunk, const int64_t 
     job->clamp[0] = g->clamp_low;
     job->clamp[1] = g->clamp_high;
     return true;
+}
+
+tilefold_status tilefold_vulkan_for_each_part(const tilefold_geometry *g, tilefold_vulkan_visit visit, void *user) {
+    int64_t count[TILEFOLD_AXES];
+    for (int at = 0; at < TILEFOLD_AXES; at++) count[at] = tilefold_axis_parts(&g->axis[at]);
+    for (int64_t z = 0; z < count[0]; z++)
+        for (int64_t y = 0; y < count[1]; y++)
+            for (int64_t x = 0; x < count[2]; x++) {
+                tilefold_status status = visit(user, (int64_t[]){z, y, x});
+                if (status) return status;
+            }
+    return TILEFOLD_OK;
 }
 
 /* ------------------------------------------------------------------------------------------------------ steps ---- */

@@ -90,28 +90,30 @@ static VkResult create_instance(tilefold_vulkan_functions *vk, VkInstance *insta
     return vk->CreateInstance(&info, NULL, instance);
 }
 
-tilefold_status tilefold_vulkan_load(tilefold_vulkan_functions *vk, VkInstance *instance, tilefold_message *message) {
-    *vk = (tilefold_vulkan_functions){0};
-    if (!open_library(vk)) {
-        tilefold_vulkan_unload(vk, VK_NULL_HANDLE);
-        return tilefold_fail(message, TILEFOLD_NO_DEVICE, "no Vulkan here: %s cannot be loaded", libraries[0]);
-    }
+static tilefold_status make_instance(tilefold_vulkan_functions *vk, VkInstance *instance, tilefold_message *message) {
     load_global(vk);
-    if (!vk->CreateInstance || !vk->EnumerateInstanceExtensionProperties || !vk->EnumerateInstanceVersion) {
-        tilefold_vulkan_unload(vk, VK_NULL_HANDLE);
+    if (!vk->CreateInstance || !vk->EnumerateInstanceExtensionProperties || !vk->EnumerateInstanceVersion)
         return tilefold_fail(message, TILEFOLD_NO_DEVICE, "the Vulkan here is older than 1.1");
-    }
     VkResult result = create_instance(vk, instance);
-    if (result != VK_SUCCESS) {
-        tilefold_vulkan_unload(vk, VK_NULL_HANDLE);
-        return tilefold_vulkan_fail(message, result, "vkCreateInstance");
-    }
-    load_instance(vk, *instance);
-    return TILEFOLD_OK;
+    return result == VK_SUCCESS ? TILEFOLD_OK : tilefold_vulkan_fail(message, result, "vkCreateInstance");
 }
 
-void tilefold_vulkan_unload(tilefold_vulkan_functions *vk, VkInstance instance) {
-    if (instance) vk->DestroyInstance(instance, NULL);
+tilefold_status tilefold_vulkan_load(tilefold_vulkan_functions *vk, PFN_vkGetInstanceProcAddr get, VkInstance *instance,
+                                     tilefold_message *message) {
+    *vk = (tilefold_vulkan_functions){.GetInstanceProcAddr = get};
+    if (!get && !open_library(vk)) {
+        tilefold_vulkan_unload(vk);
+        return tilefold_fail(message, TILEFOLD_NO_DEVICE, "no Vulkan here: %s cannot be loaded", libraries[0]);
+    }
+    tilefold_status status = *instance ? TILEFOLD_OK : make_instance(vk, instance, message);
+    if (status)
+        tilefold_vulkan_unload(vk);
+    else
+        load_instance(vk, *instance);
+    return status;
+}
+
+void tilefold_vulkan_unload(tilefold_vulkan_functions *vk) {
     if (vk->library) dlclose(vk->library);
     *vk = (tilefold_vulkan_functions){0};
 }
@@ -141,10 +143,21 @@ uint32_t tilefold_vulkan_enumerate(const tilefold_vulkan_functions *vk, VkInstan
     return used;
 }
 
+bool tilefold_vulkan_has_extension(const tilefold_vulkan_functions *vk, VkPhysicalDevice device, const char *name,
+                                   VkExtensionProperties *extensions, uint32_t room) {
+    uint32_t count = room;
+    VkResult result = vk->EnumerateDeviceExtensionProperties(device, NULL, &count, extensions);
+    for (uint32_t i = 0; (result == VK_SUCCESS || result == VK_INCOMPLETE) && i < count; i++)
+        if (strcmp(extensions[i].extensionName, name) == 0) return true;
+    return false;
+}
+
 /* Offsets within a binding are 32-bit; this also leaves room for the sums that lead to them. */
 #define MAX_BINDING (INT64_C(1) << 30)
 
-tilefold_vulkan_limits tilefold_vulkan_get_limits(const tilefold_vulkan_functions *vk, VkPhysicalDevice device,
+static int64_t least(uint64_t a, uint64_t b) { return (int64_t)(a < b ? a : b); }
+
+tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_functions *vk, VkPhysicalDevice device,
                                                   char name[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE]) {
     VkPhysicalDeviceMaintenance3Properties allocation = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
@@ -160,46 +173,27 @@ tilefold_vulkan_limits tilefold_vulkan_get_limits(const tilefold_vulkan_function
     const VkPhysicalDeviceLimits *raw = &properties.properties.limits;
     memcpy(name, properties.properties.deviceName, VK_MAX_PHYSICAL_DEVICE_NAME_SIZE);
     VkPhysicalDeviceType type = properties.properties.deviceType;
-    tilefold_vulkan_limits limits = {
-        .max_binding_bytes = tilefold_min(MAX_BINDING, raw->maxStorageBufferRange),
+    tilefold_vulkan_traits traits = {
+        .max_binding_bytes = least(allocation.maxMemoryAllocationSize, least(MAX_BINDING, raw->maxStorageBufferRange)),
         .max_groups = {raw->maxComputeWorkGroupCount[0],
-                       tilefold_min(raw->maxComputeWorkGroupCount[1], raw->maxComputeWorkGroupCount[2])},
-        .uniform_alignment = (int64_t)raw->minUniformBufferOffsetAlignment,
+                       least(raw->maxComputeWorkGroupCount[1], raw->maxComputeWorkGroupCount[2])},
+        .offset_alignment = tilefold_max(16, (int64_t)raw->minStorageBufferOffsetAlignment), /* powers of two, both */
+        .max_image_2d = raw->maxImageDimension2D,
+        .max_image_3d = raw->maxImageDimension3D,
         .storage16 = half.storageBuffer16BitAccess,
         .host_tensors = type == VK_PHYSICAL_DEVICE_TYPE_CPU || type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU,
+        .timestamp_seconds = (double)raw->timestampPeriod * 1e-9,
     };
-    if (allocation.maxMemoryAllocationSize < (VkDeviceSize)limits.max_binding_bytes)
-        limits.max_binding_bytes = (int64_t)allocation.maxMemoryAllocationSize;
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
         if (memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)
-            limits.memory_bytes = tilefold_max(limits.memory_bytes, (int64_t)memory.memoryHeaps[i].size);
-    return limits;
+            traits.memory_bytes = tilefold_max(traits.memory_bytes, (int64_t)memory.memoryHeaps[i].size);
+    return traits;
 }
 
-/* Lower limits to try out on any device. "minimum" is what the Vulkan specification guarantees (table "Required Limits");
- * "staging" a device whose memory the host cannot see; "tiny" is below any device, so that small problems are split. */
-static const struct {
-    const char *name;
-    int64_t max_binding_bytes, max_groups;
-    bool storage16, host_tensors;
-} presets[] = {
-    {"minimum", INT64_C(1) << 27, 65535, false, false},
-    {"staging", INT64_C(1) << 30, INT64_MAX, true, false},
-    {"tiny", INT64_C(1) << 20, 3, false, true},
-};
-
-tilefold_status tilefold_vulkan_clamp_limits(tilefold_vulkan_limits *limits, tilefold_message *message) {
-    const char *wanted = getenv("TILEFOLD_VULKAN_LIMITS");
-    if (!wanted || !*wanted) return TILEFOLD_OK;
-    for (size_t preset = 0; preset < sizeof presets / sizeof presets[0]; preset++) {
-        if (strcmp(presets[preset].name, wanted) != 0) continue;
-        limits->max_binding_bytes = tilefold_min(limits->max_binding_bytes, presets[preset].max_binding_bytes);
-        limits->storage16 = limits->storage16 && presets[preset].storage16;
-        limits->host_tensors = limits->host_tensors && presets[preset].host_tensors;
-        for (int axis = 0; axis < 2; axis++)
-            limits->max_groups[axis] = tilefold_min(limits->max_groups[axis], presets[preset].max_groups);
-        return TILEFOLD_OK;
-    }
-    return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                         "TILEFOLD_VULKAN_LIMITS is '%s', not minimum, staging or tiny", wanted);
+int64_t tilefold_vulkan_import_alignment(const tilefold_vulkan_functions *vk, VkPhysicalDevice device) {
+    VkPhysicalDeviceExternalMemoryHostPropertiesEXT host = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT};
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &host};
+    vk->GetPhysicalDeviceProperties2(device, &properties);
+    return (int64_t)host.minImportedHostPointerAlignment;
 }

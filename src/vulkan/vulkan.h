@@ -22,7 +22,7 @@
 
 #define VK_NO_PROTOTYPES
 #include <pthread.h>
-#include <vulkan/vulkan_core.h>
+#include <tilefold_vulkan.h>
 
 #include "../device.h"
 
@@ -37,39 +37,53 @@ typedef struct tilefold_vulkan_functions {
 #include "functions.h"
 } tilefold_vulkan_functions;
 
-/* Loads the driver's loader and makes an instance. On failure there is nothing to close. NO_DEVICE, OUT_OF_MEMORY. */
-tilefold_status tilefold_vulkan_load(tilefold_vulkan_functions *vk, VkInstance *instance, tilefold_message *message);
-void tilefold_vulkan_unload(tilefold_vulkan_functions *vk, VkInstance instance);
+/* Gets the functions, from `get` or the driver's loader, and makes an instance unless *instance is one. On failure there is
+ * nothing to close. NO_DEVICE, OUT_OF_MEMORY. */
+tilefold_status tilefold_vulkan_load(tilefold_vulkan_functions *vk, PFN_vkGetInstanceProcAddr get, VkInstance *instance,
+                                     tilefold_message *message);
+void tilefold_vulkan_unload(tilefold_vulkan_functions *vk);
 void tilefold_vulkan_load_device(tilefold_vulkan_functions *vk, VkDevice device);
 
 /* The status that a driver's error is, with a message that says what failed. */
 tilefold_status tilefold_vulkan_fail(tilefold_message *message, VkResult result, const char *what);
 
-/* The limits that matter, as they are or lower. */
-typedef struct tilefold_vulkan_limits {
+/* What of a device matters to a plan: limits, as they are or lower. */
+typedef struct tilefold_vulkan_traits {
     int64_t max_binding_bytes;
-    int64_t max_groups[2]; /* of a dispatch, along x, and along y and z */
-    int64_t uniform_alignment;
-    bool storage16;       /* 16-bit elements in buffers */
-    bool host_tensors;    /* device memory for tensors can be mapped, and is no slower for it */
-    int64_t memory_bytes; /* of the largest heap of the device's own */
-} tilefold_vulkan_limits;
+    int64_t max_groups[2];    /* of a dispatch, along x, and along y and z */
+    int64_t offset_alignment; /* of bindings, in bytes */
+    int64_t max_image_2d, max_image_3d;
+    bool storage16;           /* 16-bit elements in buffers */
+    bool host_tensors;        /* device memory for tensors can be mapped, and is no slower for it */
+    int64_t memory_bytes;     /* of the largest heap of the device's own */
+    int64_t import_alignment; /* of imported host memory; 0 where none can be imported */
+    double timestamp_seconds; /* of a timestamp's unit; 0 where the queue has no timestamps */
+} tilefold_vulkan_traits;
 
-/* What TILEFOLD_VULKAN_LIMITS in the environment asks for: only ever lower. INVALID_ARGUMENT for a name it does not know. */
-tilefold_status tilefold_vulkan_clamp_limits(tilefold_vulkan_limits *limits, tilefold_message *message);
+/* What imported host memory must be aligned to, on a device with VK_EXT_external_memory_host. */
+int64_t tilefold_vulkan_import_alignment(const tilefold_vulkan_functions *vk, VkPhysicalDevice device);
+
+/* Whether a device has an extension; `extensions` is room to look them up in. */
+bool tilefold_vulkan_has_extension(const tilefold_vulkan_functions *vk, VkPhysicalDevice device, const char *name,
+                                   VkExtensionProperties *extensions, uint32_t room);
+
+/* Lowers them to the caller's limits, which are checked before. */
+tilefold_status tilefold_vulkan_check_limits(const tilefold_vulkan_limits *limits, tilefold_message *message);
+void tilefold_vulkan_clamp(tilefold_vulkan_traits *traits, const tilefold_vulkan_limits *limits);
 
 enum { TILEFOLD_VULKAN_MAX_DEVICES = 16 };
 
 /* The devices that can run tilefold, in the driver's order. Returns how many. */
 uint32_t tilefold_vulkan_enumerate(const tilefold_vulkan_functions *vk, VkInstance instance,
                                    VkPhysicalDevice devices[TILEFOLD_VULKAN_MAX_DEVICES]);
-tilefold_vulkan_limits tilefold_vulkan_get_limits(const tilefold_vulkan_functions *vk, VkPhysicalDevice device,
+tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_functions *vk, VkPhysicalDevice device,
                                                   char name[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE]);
 
 /* --------------------------------------------------------------------------------------------------- context ---- */
 
 typedef enum tilefold_vulkan_shader {
-    TILEFOLD_VULKAN_PRODUCT,
+    TILEFOLD_VULKAN_IMPLICIT, /* the product, reading the input where it lies */
+    TILEFOLD_VULKAN_UNFOLDED, /* the product of an unfolded tile */
     TILEFOLD_VULKAN_UNFOLD,
     TILEFOLD_VULKAN_DIRECT,
     TILEFOLD_VULKAN_SHADERS
@@ -78,7 +92,6 @@ typedef enum tilefold_vulkan_shader {
 /* The specialisation constants of the shaders, in the order of their ids. */
 typedef struct tilefold_vulkan_constants {
     int32_t type, columns;
-    VkBool32 unfolded;
 } tilefold_vulkan_constants;
 
 typedef struct tilefold_vulkan_pipeline {
@@ -95,16 +108,22 @@ typedef struct tilefold_vulkan_context {
     VkInstance instance;
     VkPhysicalDevice physical;
     VkDevice device;
-    VkQueue queue;
+    VkQueue queue; /* VK_NULL_HANDLE: a caller's device without one, on which nothing runs, it is only recorded */
     uint32_t queue_family;
-    tilefold_vulkan_limits limits;
+    bool owns_instance, owns_device; /* else they are the caller's */
+    void (*lock_queue)(void *user);
+    void (*unlock_queue)(void *user);
+    void *queue_user;
+    tilefold_vulkan_traits traits;
     VkPhysicalDeviceMemoryProperties memory;
     char name[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE];
     VkDescriptorSetLayout set_layout;
     VkPipelineLayout layout;
     VkShaderModule modules[TILEFOLD_VULKAN_SHADERS][2]; /* without and with 16-bit storage */
+    VkPipelineCache cache;
     VkCommandPool pool;
     VkCommandBuffer commands;
+    VkQueryPool timestamps; /* two, where the queue has them */
     VkFence fence;
     pthread_mutex_t lock; /* held while executing, and while pipelines are looked up */
     tilefold_vulkan_pipeline pipelines[TILEFOLD_VULKAN_MAX_PIPELINES];
@@ -112,8 +131,16 @@ typedef struct tilefold_vulkan_context {
 } tilefold_vulkan_context;
 
 /* Layouts, modules, command buffer; and what they are released by, as far as they got. */
-tilefold_status tilefold_vulkan_create_objects(tilefold_vulkan_context *context, tilefold_message *message);
+tilefold_status tilefold_vulkan_create_objects(tilefold_vulkan_context *context, const void *cache, size_t cache_bytes,
+                                               tilefold_message *message);
 void tilefold_vulkan_destroy_objects(tilefold_vulkan_context *context);
+
+/* Submits a recorded command buffer and waits for it. */
+VkResult tilefold_vulkan_submit(tilefold_vulkan_context *context, VkCommandBuffer commands);
+/* Timestamps around what is recorded in between, and the seconds between them once it has run. */
+void tilefold_vulkan_begin_time(const tilefold_vulkan_context *context, VkCommandBuffer commands);
+void tilefold_vulkan_end_time(const tilefold_vulkan_context *context, VkCommandBuffer commands);
+double tilefold_vulkan_get_time(const tilefold_vulkan_context *context);
 
 /* A pipeline of the context's, compiled at its first use. */
 tilefold_status tilefold_vulkan_get_pipeline(tilefold_vulkan_context *context, tilefold_vulkan_shader shader,
@@ -149,25 +176,35 @@ void tilefold_vulkan_copy_box(const tilefold_vulkan_box *box, int64_t begin, int
 
 /* ---------------------------------------------------------------------------------------------------- chunks ---- */
 
+enum { TILEFOLD_INPUT, TILEFOLD_WEIGHT, TILEFOLD_BIAS, TILEFOLD_OUTPUT, TILEFOLD_TENSORS };
+
 /* How a problem is cut into chunks: so many of each at most. */
 typedef struct tilefold_vulkan_chunking {
     int64_t images, groups, outputs, axis[TILEFOLD_AXES];
+    bool in_place; /* tensors are bound where they lie, with their strides; else dense copies of chunks are */
 } tilefold_vulkan_chunking;
 
 typedef struct tilefold_vulkan_sizes {
-    int64_t input, weight, output; /* bytes */
+    int64_t bytes[TILEFOLD_TENSORS];
 } tilefold_vulkan_sizes;
 
+/* Elements of a tensor that a chunk touches lie in [low, high], counted from the chunk's element 0, which is number `at` of
+ * the tensor. `first` is where element 0 lies in what is bound. */
+typedef struct tilefold_vulkan_window {
+    int64_t at, low, high, first;
+} tilefold_vulkan_window;
+
 typedef struct tilefold_vulkan_chunk {
-    tilefold_geometry geometry; /* of the chunk, a problem by itself, with the strides of the device's dense arrays */
-    tilefold_vulkan_box input, weight, output; /* whose host pointers are offsets from NULL: elements of the tensor */
-    int64_t input_at, weight_at, output_at;    /* elements of the host tensors at which the boxes begin */
-    int64_t weight_elements, bias_begin;       /* of the dense weights; of the host's bias */
+    tilefold_geometry geometry; /* of the chunk, a problem by itself, with the strides of the tensors that are bound */
+    tilefold_vulkan_window window[TILEFOLD_TENSORS];
+    tilefold_type bias_type;                   /* of the bias that is bound: copies of it are fp32 */
+    tilefold_vulkan_box input, weight, output; /* where tensors are copied: host pointers are left out */
 } tilefold_vulkan_chunk;
 
 /* The largest chunks whose buffers are within the sizes. UNSUPPORTED where not even one output has such a chunk. */
-tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *geometry, const tilefold_vulkan_sizes *most,
-                                              tilefold_vulkan_chunking *chunking, tilefold_message *message);
+tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *geometry, bool in_place,
+                                              const tilefold_vulkan_sizes *most, tilefold_vulkan_chunking *chunking,
+                                              tilefold_message *message);
 /* What the largest chunk takes. */
 tilefold_vulkan_sizes tilefold_vulkan_chunk_sizes(const tilefold_geometry *geometry,
                                                   const tilefold_vulkan_chunking *chunking);
@@ -181,11 +218,11 @@ void tilefold_vulkan_get_chunk(const tilefold_geometry *geometry, const tilefold
 /* The uniform block `Job` of shaders/job.glsl: std140, so every member is four words. */
 typedef struct tilefold_vulkan_job {
     int32_t count[4], taps[4], in_first[4], in_step[4], in_tap[4], in_size[4], in_stride[4], out_step[4], out_fold[4],
-        folds[4], weight_tap[4], weight_fold[4], first[4], total[4];
+        folds[4], weight_tap[4], weight_fold[4], first[4], base[4], total[4];
     float clamp[4];
 } tilefold_vulkan_job;
 
-enum { TILEFOLD_JOB_BYTES = 256 }; /* a multiple of any uniform buffer alignment */
+enum { TILEFOLD_JOB_BYTES = sizeof(tilefold_vulkan_job) }; /* 256: a multiple of any uniform buffer alignment */
 
 /* The push constants `Step` of shaders/job.glsl. */
 typedef struct tilefold_vulkan_step {
@@ -195,9 +232,14 @@ typedef struct tilefold_vulkan_step {
 
 enum { TILEFOLD_STEP_FIRST = 1, TILEFOLD_STEP_LAST = 2, TILEFOLD_STEP_COLUMNS_FIRST = 4 };
 
-/* Fills in the job of a part, given by its number on each axis; false where it is empty. */
+/* Fills in the job of a part, given by its number on each axis; false, and a job of nothing, where it is empty or not there. */
 bool tilefold_vulkan_make_job(const tilefold_vulkan_chunk *chunk, const int64_t parts[TILEFOLD_AXES],
                               tilefold_vulkan_job *job);
+
+/* Calls visit for each part of a geometry, x fastest, until it fails. */
+typedef tilefold_status (*tilefold_vulkan_visit)(void *user, const int64_t parts[TILEFOLD_AXES]);
+tilefold_status tilefold_vulkan_for_each_part(const tilefold_geometry *geometry, tilefold_vulkan_visit visit,
+                                              void *user);
 
 /* ------------------------------------------------------------------------------------------------------ plan ---- */
 
@@ -228,26 +270,69 @@ typedef struct tilefold_vulkan_scratch {
     int64_t jobs, staging_bytes, unfolded_bytes, partial_bytes;
 } tilefold_vulkan_scratch;
 
-enum { TILEFOLD_VULKAN_BINDINGS = 5 };
+/* Bindings of every shader, in shaders/tensors.glsl: four storage buffers and the job. */
+enum { TILEFOLD_VULKAN_STORAGE_BINDINGS = 4, TILEFOLD_VULKAN_BINDINGS };
+
+/* The descriptor sets of a chunk: what an unfold binds, and what everything else does. */
+typedef struct tilefold_vulkan_sets {
+    VkDescriptorSet unfold, product;
+} tilefold_vulkan_sets;
+
+/* What is bound of a buffer, in bytes. */
+typedef struct tilefold_vulkan_bound {
+    VkBuffer buffer;
+    int64_t offset, bytes;
+} tilefold_vulkan_bound;
 
 struct tilefold_vulkan_plan {
     tilefold_algorithm algorithm;
     tilefold_vulkan_tiling tiling;
     tilefold_vulkan_scratch scratch;
-    tilefold_vulkan_sizes sizes;
+    tilefold_vulkan_chunking chunking;
+    tilefold_vulkan_sizes sizes; /* of the buffers of copied tensors */
     tilefold_vulkan_constants constants;
     bool cut;                   /* some sum is cut into blocks */
     bool columns_first;         /* neighbouring outputs lie along the columns */
-    VkPipeline product, unfold; /* product or direct; unfold */
-    tilefold_vulkan_buffer input, weight, output, device_scratch, jobs, staging;
+    VkPipeline product, unfold; /* whatever makes outputs; unfold */
+    /* All below is empty where the plan is made for the caller's buffers. */
+    tilefold_vulkan_buffer tensors[TILEFOLD_TENSORS], device_scratch, jobs, staging;
     VkDescriptorPool pool;
-    VkDescriptorSet set;
+    tilefold_vulkan_sets sets;
 };
+
+/* tiling.c: what a problem can be planned with under a scratch limit. */
+typedef struct tilefold_vulkan_shape {
+    const tilefold_geometry *geometry;
+    const tilefold_vulkan_traits *traits;
+    int64_t positions, columns, depth; /* at most, of one part: images and folds counted in */
+    int64_t parts;                     /* that are not empty */
+    int64_t element_bytes;
+} tilefold_vulkan_shape;
+
+/* smaller_too: a plan that will run smaller problems too, without being recorded again. */
+tilefold_vulkan_shape tilefold_vulkan_get_shape(const tilefold_geometry *geometry, const tilefold_vulkan_traits *traits,
+                                                bool smaller_too);
+tilefold_algorithm tilefold_vulkan_choose_algorithm(const tilefold_vulkan_shape *shape, tilefold_algorithm wanted);
+/* Decides everything within the budget, or as well as it can without one; false where it is too small. Given are the
+ * algorithm, the chunking and the sizes. */
+bool tilefold_vulkan_decide(const tilefold_vulkan_shape *shape, int64_t budget_bytes, tilefold_vulkan_plan *plan);
+/* The least scratch with which that succeeds. */
+int64_t tilefold_vulkan_least_scratch(const tilefold_vulkan_shape *shape, const tilefold_vulkan_plan *plan);
+int64_t tilefold_vulkan_scratch_bytes(const tilefold_vulkan_scratch *scratch);
 
 /* plan.c: decides, then allocates everything. */
 tilefold_status tilefold_vulkan_plan_problem(tilefold_plan *plan, tilefold_message *message);
 void tilefold_vulkan_release_plan(tilefold_plan *plan);
 size_t tilefold_vulkan_print(const tilefold_plan *plan, char *text, size_t bytes);
+
+/* sets.c: the layout of every descriptor set; sets for so many chunks; and what those of a chunk point at: tensors (the bias may
+ * be none), scratch, jobs. */
+VkResult tilefold_vulkan_create_set_layout(tilefold_vulkan_context *context);
+VkResult tilefold_vulkan_create_pool(tilefold_vulkan_context *context, int64_t chunks, VkDescriptorPool *pool);
+VkResult tilefold_vulkan_create_sets(tilefold_vulkan_context *context, VkDescriptorPool pool,
+                                     const tilefold_vulkan_bound tensors[TILEFOLD_TENSORS],
+                                     const tilefold_vulkan_bound *scratch, VkBuffer jobs, bool unfolds,
+                                     tilefold_vulkan_sets *sets);
 
 /* Steps of a geometry under a plan, over all chunks. Saturating. */
 int64_t tilefold_vulkan_count_steps(const tilefold_vulkan_plan *plan, const tilefold_geometry *geometry,
@@ -255,6 +340,28 @@ int64_t tilefold_vulkan_count_steps(const tilefold_vulkan_plan *plan, const tile
 
 /* Positions and columns of a workgroup of the product; positions or units of one of the others. */
 enum { TILEFOLD_WORKGROUP = 64, TILEFOLD_WORKGROUP_SIDE = 8 };
+
+/* ---------------------------------------------------------------------------------------------------- record ---- */
+
+/* A job being recorded: into which commands, with which sets, and where its constants are. */
+typedef struct tilefold_vulkan_recorder {
+    const tilefold_vulkan_context *context;
+    const tilefold_vulkan_plan *plan;
+    VkCommandBuffer commands;
+    tilefold_vulkan_sets sets;
+    uint32_t job_at; /* bytes, of its constants in the buffer of jobs */
+    int64_t steps;   /* recorded so far */
+    /* Called before each tile of so many multiply-adds, or NULL: may submit what is there, and move the job's constants. */
+    tilefold_status (*before_tile)(void *user, struct tilefold_vulkan_recorder *recorder, int64_t macs);
+    void *user;
+} tilefold_vulkan_recorder;
+
+/* Records the steps of a job of this extent. */
+tilefold_status tilefold_vulkan_record_job(tilefold_vulkan_recorder *recorder, const tilefold_vulkan_extent *extent);
+/* A barrier: transfers and shaders before it are done, and seen by those after it. */
+void tilefold_vulkan_wait_for_all(const tilefold_vulkan_functions *vk, VkCommandBuffer commands);
+/* And by the host. */
+void tilefold_vulkan_show_to_host(const tilefold_vulkan_functions *vk, VkCommandBuffer commands);
 
 /* execute.c */
 tilefold_status tilefold_vulkan_execute(const tilefold_plan *plan, const tilefold_geometry *geometry,

@@ -9,6 +9,8 @@
 //         for each channel              sum[j] = fma(input, weight[j], sum[j])
 //
 // The same chain as the product's. COLUMNS_FIRST spreads groups and columns over neighbouring invocations, else positions.
+#define READS_INPUT
+#define WRITES_OUTPUT
 #include "job.glsl"
 #include "tensors.glsl"
 
@@ -20,11 +22,13 @@ void main() {
     bool columns_first = (tile.flags & COLUMNS_FIRST) != 0;
     int unit = tile.group_begin + (columns_first ? first : second);
     int position = tile.position_begin + (columns_first ? second : first);
-    int blocks = (job.total.y + COLUMNS - 1) / COLUMNS, group = unit / blocks, column0 = unit % blocks * COLUMNS;
+    int blocks = (job.total.y + COLUMNS - 1) / COLUMNS;
+    if (position >= job.total.x || unit >= blocks * job.total.w) return;
+    int group = unit / blocks, column0 = unit % blocks * COLUMNS;
 
     Position p = position_of(position);
     ivec3 origin = job.in_first.xyz + p.q * job.in_step.xyz;
-    int in_offset = p.image * job.in_first.w + group * job.in_step.w;
+    int in_offset = input_of_image(p.image, group);
     int out_offset = output_of_group(group) + output_of_position(p);
 
     precise float sum[COLUMNS];
@@ -32,7 +36,7 @@ void main() {
     [[unroll]] for (int j = 0; j < COLUMNS; j++) {
         int n = min(column0 + j, job.total.y - 1); // one past the end repeats the last
         weight[j] = job.first.y + group * job.weight_tap.w + weight_of_column(column_of(n));
-        sum[j] = job.first.z < 0 ? 0.0 : load_bias(job.first.z + group * job.folds.w + n % job.folds.w);
+        sum[j] = first_value(group, n);
     }
     for (int z = 0; z < job.taps.z; z++) {
         for (int y = 0; y < job.taps.y; y++) {

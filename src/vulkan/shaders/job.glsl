@@ -20,7 +20,8 @@ layout(std140, set = 0, binding = 4) uniform Job {
     ivec4 folds;       // along x, y, z; output channels of a group
     ivec4 weight_tap;  // elements from tap to tap along x, y, z; from group to group
     ivec4 weight_fold; // elements from fold to fold along x, y, z; from channel to channel
-    ivec4 first;       // of the output; of the weights; of the bias, in words, or -1; elements from group to group of outputs
+    ivec4 first;       // of the output; of the weights; of the bias, or -1; elements from group to group of outputs
+    ivec4 base;        // first element of the input; elements from column to column of the weights; the bias is fp32
     ivec4 total;       // positions, columns, depth of the sum; groups
     vec4 clamp_range;  // low, high
 } job;
@@ -29,7 +30,7 @@ const int FIRST = 1, LAST = 2;    // the sum begins here; it ends here
 const int COLUMNS_FIRST = 4;     // neighbouring outputs lie along the columns: so do neighbouring invocations
 
 layout(push_constant) uniform Step {
-    int position_begin, position_end;
+    int position_begin, position_end; // as planned: a smaller problem may have fewer, see ends below
     int column_begin, column_end;
     int group_begin;
     int k_begin, k_end;   // of the sum, k = tap*channels + channel
@@ -39,6 +40,10 @@ layout(push_constant) uniform Step {
     int partial;          // word where partial sums begin, [column][position], or -1: they wait in the output
     int spread;           // direct: units that lie in the first dimension
 } tile;
+
+// A step planned for an upper bound also runs a job that is smaller.
+int position_end() { return min(tile.position_end, job.total.x); }
+int column_end() { return min(tile.column_end, job.total.y); }
 
 struct Position {
     ivec3 q;
@@ -77,11 +82,14 @@ Column column_of(int index) {
 }
 
 int output_of_column(Column c) { return c.channel * job.out_fold.w + dot_int(c.fold, job.out_fold.xyz); }
-int weight_of_column(Column c) { return c.channel + dot_int(c.fold, job.weight_fold.xyz); }
+int weight_of_column(Column c) { return c.channel * job.base.y + dot_int(c.fold, job.weight_fold.xyz); }
 
 int output_of_group(int group) { return job.first.x + group * job.first.w; }
 
-// A tap at an input position, or the zero of the padding. `channels` is the offset of image, group and channel.
+// The input element of channel 0 at position 0 of an image and group.
+int input_of_image(int image, int group) { return job.base.x + image * job.in_first.w + group * job.in_step.w; }
+
+// Whether a tap meets an input element, or the zero of the padding.
 bool inside(ivec3 at) {
     return uint(at.x) < uint(job.in_size.x) && uint(at.y) < uint(job.in_size.y) && uint(at.z) < uint(job.in_size.z);
 }

@@ -2,7 +2,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-// The product of positions and columns: of an unfolded tile (UNFOLDED), or implicit, reading the input where it lies.
+// The product of positions and columns: of an unfolded tile (UNFOLDED), else implicit, reading the input where it lies.
 //
 //     for each group, position p and column n of the step
 //         sum = FIRST ? bias[n] : the partial sum
@@ -20,11 +20,14 @@
 //
 // Each sum is one chain in ascending k, whatever the tile: the bits do not depend on it. k past k_end are not multiplied at
 // all, since -0 + 0*0 would be +0.
+#define WRITES_OUTPUT
+#ifndef UNFOLDED
+#define READS_INPUT
+#endif
 #include "job.glsl"
 #include "tensors.glsl"
 
 layout(constant_id = 1) const int COLUMNS = 8;
-layout(constant_id = 2) const bool UNFOLDED = false;
 
 const int ROWS = 8, DEPTH = 16, HEIGHT = SIDE * ROWS;
 
@@ -49,19 +52,19 @@ void describe_k(int k, int slot) {
 void fill_left(int lane, int position, ivec3 origin, int offset, int k0, int count, int slot) {
     for (int r = 0; r < count; r++) {
         float value = 0.0;
-        if (position < tile.position_end) {
-            if (UNFOLDED) {
-                int element = (int(gl_WorkGroupID.z) * (tile.k_end - tile.k_begin) + k0 - tile.k_begin + r) * tile.pitch +
-                              position - tile.position_begin;
-                if (TYPE == F32)
-                    value = uintBitsToFloat(scratch[tile.unfolded + element]);
-                else
-                    value = decode(half_of(scratch[tile.unfolded + (element >> 1)], element));
-            } else {
-                ivec4 k = k_input[slot + r];
-                ivec3 at = origin + k.xyz;
-                if (inside(at)) value = decode(input_bits(offset + k.w + dot_int(at, job.in_stride.xyz)));
-            }
+        if (position < position_end()) {
+#ifdef UNFOLDED
+            int element = (int(gl_WorkGroupID.z) * (tile.k_end - tile.k_begin) + k0 - tile.k_begin + r) * tile.pitch +
+                          position - tile.position_begin;
+            if (TYPE == F32)
+                value = uintBitsToFloat(scratch[tile.unfolded + element]);
+            else
+                value = decode(half_of(scratch[tile.unfolded + (element >> 1)], element));
+#else
+            ivec4 k = k_input[slot + r];
+            ivec3 at = origin + k.xyz;
+            if (inside(at)) value = decode(input_bits(offset + k.w + dot_int(at, job.in_stride.xyz)));
+#endif
         }
         left[r * HEIGHT + lane] = value;
     }
@@ -71,14 +74,31 @@ void fill_right(int lane, int column, int offset, int count, int slot) {
     int width = SIDE * COLUMNS;
     for (int r = lane / width; r < count; r += 64 / width) {
         float value = 0.0;
-        if (column < tile.column_end) value = load_weight(offset + k_weight[slot + r]);
+        if (column < column_end()) value = load_weight(offset + k_weight[slot + r]);
         right[r * width + lane % width] = value;
     }
 }
 
+// Partial sums wait in the output where it is fp32, else in the scratch. Only an unfolded sum is ever cut.
+#ifdef UNFOLDED
 int partial_word(int position, int column) {
     return tile.partial + (column - tile.column_begin) * tile.pitch + position - tile.position_begin;
 }
+
+float load_partial(int position, int column, int output_element) {
+    return tile.partial < 0 ? load_output(output_element) : uintBitsToFloat(scratch[partial_word(position, column)]);
+}
+
+void store_partial(int position, int column, int output_element, float sum) {
+    if (tile.partial < 0)
+        store_output(output_element, sum);
+    else
+        scratch[partial_word(position, column)] = floatBitsToUint(sum);
+}
+#else
+float load_partial(int position, int column, int output_element) { return load_output(output_element); }
+void store_partial(int position, int column, int output_element, float sum) { store_output(output_element, sum); }
+#endif
 
 void main() {
     int lane = int(gl_LocalInvocationID.x), width = SIDE * COLUMNS;
@@ -87,11 +107,12 @@ void main() {
     int group = tile.group_begin + int(gl_WorkGroupID.z);
     int position0 = tile.position_begin + int(gl_WorkGroupID.x) * HEIGHT;
     int column0 = tile.column_begin + int(gl_WorkGroupID.y) * width;
+    if (position0 >= position_end() || column0 >= column_end()) return;
 
     int left_position = position0 + lane, right_column = column0 + lane % width;
     Position p = position_of(left_position);
     ivec3 origin = job.in_first.xyz + p.q * job.in_step.xyz;
-    int left_offset = p.image * job.in_first.w + group * job.in_step.w;
+    int left_offset = input_of_image(p.image, group);
     int right_offset = job.first.y + group * job.weight_tap.w + weight_of_column(column_of(right_column));
 
     int out_row[ROWS], out_column[8];
@@ -103,16 +124,12 @@ void main() {
     precise float sum[ROWS][8];
     [[unroll]] for (int j = 0; j < COLUMNS; j++) {
         int n = column0 + column + j * SIDE;
-        float bias = 0.0;
-        if ((tile.flags & FIRST) != 0 && job.first.z >= 0 && n < tile.column_end)
-            bias = load_bias(job.first.z + group * job.folds.w + n % job.folds.w);
+        float bias = (tile.flags & FIRST) != 0 && n < column_end() ? first_value(group, n) : 0.0;
         [[unroll]] for (int i = 0; i < ROWS; i++) {
             int m = position0 + row + i * SIDE;
             sum[i][j] = bias;
-            if ((tile.flags & FIRST) == 0 && n < tile.column_end && m < tile.position_end) {
-                sum[i][j] = tile.partial < 0 ? load_output(out_row[i] + out_column[j])
-                                             : uintBitsToFloat(scratch[partial_word(m, n)]);
-            }
+            if ((tile.flags & FIRST) == 0 && n < column_end() && m < position_end())
+                sum[i][j] = load_partial(m, n, out_row[i] + out_column[j]);
         }
     }
 
@@ -140,13 +157,11 @@ void main() {
         int m = position0 + row + i * SIDE;
         [[unroll]] for (int j = 0; j < COLUMNS; j++) {
             int n = column0 + column + j * SIDE;
-            if (m < tile.position_end && n < tile.column_end) {
+            if (m < position_end() && n < column_end()) {
                 if ((tile.flags & LAST) != 0)
                     store_output(out_row[i] + out_column[j], activate(sum[i][j]));
-                else if (tile.partial < 0)
-                    store_output(out_row[i] + out_column[j], sum[i][j]);
                 else
-                    scratch[partial_word(m, n)] = floatBitsToUint(sum[i][j]);
+                    store_partial(m, n, out_row[i] + out_column[j], sum[i][j]);
             }
         }
     }

@@ -12,10 +12,25 @@
 layout(constant_id = 0) const int TYPE = 1; // tilefold_type: fp32, fp16, bf16
 const int F32 = 1, F16 = 2;
 
+// No shader has more than four storage buffers, which is what every device binds. READS_INPUT: an unfold, or a product or a
+// direct convolution that reads the input where it lies. WRITES_OUTPUT: anything but an unfold.
+//
+//     binding         0         1        2      3
+//     unfold          input                     scratch
+//     product         scratch   weight   bias   output
+//     the others      input     weight   bias   output
+#ifdef READS_INPUT
 layout(std430, set = 0, binding = 0) readonly buffer Input { ELEMENT input_elements[]; };
+#else
+layout(std430, set = 0, binding = 0) buffer Scratch { uint scratch[]; };
+#endif
+#ifdef WRITES_OUTPUT
 layout(std430, set = 0, binding = 1) readonly buffer Weight { ELEMENT weight_elements[]; };
-layout(std430, set = 0, binding = 2) buffer Output { ELEMENT output_elements[]; };
-layout(std430, set = 0, binding = 3) buffer Scratch { uint scratch[]; };
+layout(std430, set = 0, binding = 2) readonly buffer Bias { ELEMENT bias_elements[]; };
+layout(std430, set = 0, binding = 3) buffer Output { ELEMENT output_elements[]; };
+#else
+layout(std430, set = 0, binding = 3) writeonly buffer Scratch { uint scratch[]; };
+#endif
 
 float decode_f16(uint bits) {
     uint sign = (bits & 0x8000u) << 16, exponent = bits >> 10 & 31u, mantissa = bits & 0x3ffu;
@@ -58,24 +73,34 @@ uint encode(float value) {
 
 uint half_of(uint word, int index) { return (index & 1) == 0 ? word & 0xffffu : word >> 16; }
 
+#ifdef READS_INPUT
+uint input_bits(int index) {
 #ifdef STORAGE16
-uint input_bits(int index) { return uint(input_elements[index]); }
+    return uint(input_elements[index]);
+#else
+    return TYPE == F32 ? input_elements[index] : half_of(input_elements[index >> 1], index);
+#endif
+}
+#endif
+
+#ifdef WRITES_OUTPUT
+#ifdef STORAGE16
 float load_weight(int index) { return decode(uint(weight_elements[index])); }
-float load_bias(int word) {
-    return uintBitsToFloat(uint(weight_elements[2 * word]) | uint(weight_elements[2 * word + 1]) << 16);
+float load_bias(int index) {
+    if (job.base.z == 0) return decode(uint(bias_elements[index]));
+    return uintBitsToFloat(uint(bias_elements[2 * index]) | uint(bias_elements[2 * index + 1]) << 16);
 }
 void store_output(int index, float value) { output_elements[index] = uint16_t(encode(value)); }
 float load_output(int index) { return decode(uint(output_elements[index])); }
 #else
-uint input_bits(int index) {
-    if (TYPE == F32) return input_elements[index];
-    return half_of(input_elements[index >> 1], index);
-}
 float load_weight(int index) {
     if (TYPE == F32) return uintBitsToFloat(weight_elements[index]);
     return decode(half_of(weight_elements[index >> 1], index));
 }
-float load_bias(int word) { return uintBitsToFloat(weight_elements[word]); }
+float load_bias(int index) {
+    if (job.base.z != 0) return uintBitsToFloat(bias_elements[index]);
+    return decode(half_of(bias_elements[index >> 1], index));
+}
 // The other half of a word may be another invocation's: each half is changed by atomic operations that leave the other alone.
 void store_output(int index, float value) {
     if (TYPE == F32) {
@@ -89,5 +114,11 @@ void store_output(int index, float value) {
 float load_output(int index) {
     if (TYPE == F32) return uintBitsToFloat(output_elements[index]);
     return decode(half_of(output_elements[index >> 1], index));
+}
+#endif
+
+// What a sum of group, column n of the step starts with.
+float first_value(int group, int n) {
+    return job.first.z < 0 ? 0.0 : load_bias(job.first.z + group * job.folds.w + n % job.folds.w);
 }
 #endif

@@ -7,11 +7,12 @@
 //         unfolded[group][k][p] = the input element that tap and channel k reads at p, or 0 in the padding
 //
 // An invocation writes one word: one fp32, or two 16-bit elements.
+#define READS_INPUT
 #include "job.glsl"
 #include "tensors.glsl"
 
 uint element_bits(int position, ivec3 tap, int offset) {
-    if (position >= tile.position_end) return 0u;
+    if (position >= position_end()) return 0u;
     Position p = position_of(position);
     ivec3 at = job.in_first.xyz + p.q * job.in_step.xyz + tap;
     if (!inside(at)) return 0u;
@@ -28,7 +29,7 @@ void main() {
     tap /= job.taps.x;
     j.y = tap % job.taps.y;
     j.z = tap / job.taps.y;
-    int position = tile.position_begin + word * per_word, offset = group * job.in_step.w + channel * job.in_tap.w;
+    int position = tile.position_begin + word * per_word, offset = input_of_image(0, group) + channel * job.in_tap.w;
     uint bits = element_bits(position, j * job.in_tap.xyz, offset);
     if (TYPE != F32) bits |= element_bits(position + 1, j * job.in_tap.xyz, offset) << 16;
     int row = int(gl_WorkGroupID.z) * (tile.k_end - tile.k_begin) + int(gl_WorkGroupID.y);

@@ -1,0 +1,189 @@
+/* tilefold on a Vulkan device of the caller's, and in a command buffer of the caller's.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * tilefold.h alone is enough to compute on a Vulkan device: a context whose options say TILEFOLD_VULKAN opens the driver, and
+ * tilefold_execute() brings tensors from host memory to the device and back. This header is for a program that has a Vulkan
+ * device already, or tensors in its buffers:
+ *
+ *     tilefold_vulkan_options vulkan;                          your device, or none; lower limits; a pipeline cache
+ *     tilefold_vulkan_options_init(&vulkan);
+ *     vulkan.get_instance_proc_addr = vkGetInstanceProcAddr;
+ *     vulkan.instance = instance, vulkan.physical_device = physical_device, vulkan.device = device;
+ *     tilefold_vulkan_context_create(&options, &vulkan, &context, &message);
+ *
+ *     plan_options.bind_buffers = true;                        the plan holds no tensors and no scratch of its own
+ *     tilefold_plan_create(context, &problem, &plan_options, &plan, &message);
+ *     tilefold_vulkan_get_requirements(plan, &requirements);   how large a scratch buffer it wants
+ *
+ *     tilefold_vulkan_tensors tensors;                         your buffers, at your offsets
+ *     tilefold_vulkan_tensors_init(&tensors);
+ *     tensors.input = (tilefold_vulkan_range){input_buffer, input_offset}; ...
+ *     tilefold_vulkan_bind(plan, &tensors, &binding, &message);
+ *     tilefold_vulkan_record(binding, command_buffer, &message);       touches no queue
+ *
+ * The command buffer may be submitted as often as you like. For a smaller problem, tilefold_vulkan_resize() the binding: the
+ * same command buffer then computes that one; nothing is recorded or compiled again.
+ *
+ * The header needs Vulkan's own (1.1 or later); nothing here links libvulkan. A build of tilefold without Vulkan neither
+ * installs this header nor has these functions.
+ */
+#ifndef TILEFOLD_VULKAN_H
+#define TILEFOLD_VULKAN_H
+
+#include <tilefold.h>
+#include <vulkan/vulkan_core.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---------------------------------------------------------------------------------------------------- context ---- */
+
+/* Limits below the device's own; what is above them changes nothing. */
+typedef struct tilefold_vulkan_limits {
+    size_t struct_size;
+    int64_t max_buffer_bytes;  /* of a buffer, of what is bound of one, and of an allocation */
+    int64_t max_workgroups[3]; /* of a dispatch, on each axis */
+    int64_t max_image_2d;      /* texels along an axis of a two-dimensional image */
+    int64_t max_image_3d;      /* and of a three-dimensional one */
+    bool storage_16bit;        /* 16-bit elements in buffers; else they are read and written in 32-bit words */
+    bool host_tensors;         /* tensors in memory that host and device share; else they pass through staging */
+} tilefold_vulkan_limits;
+
+/* No limits but the device's own. */
+static inline void tilefold_vulkan_limits_init(tilefold_vulkan_limits *limits) {
+    memset(limits, 0, sizeof *limits);
+    limits->struct_size = sizeof *limits;
+    limits->max_buffer_bytes = limits->max_image_2d = limits->max_image_3d = INT64_MAX;
+    limits->max_workgroups[0] = limits->max_workgroups[1] = limits->max_workgroups[2] = INT64_MAX;
+    limits->storage_16bit = limits->host_tensors = true;
+}
+
+/* Limits to try out on any device what another kind would do: "minimum" (what the Vulkan specification guarantees),
+ * "moltenvk", "adreno", "mali", and "staging" (a device whose memory the host cannot see). INVALID_ARGUMENT for another name.
+ * The figures are of common devices of the kind, as https://vulkan.gpuinfo.org lists them. */
+TILEFOLD_API tilefold_status tilefold_vulkan_limits_preset(const char *name, tilefold_vulkan_limits *limits,
+                                                           tilefold_message *message);
+
+typedef struct tilefold_vulkan_options {
+    size_t struct_size;
+    PFN_vkGetInstanceProcAddr get_instance_proc_addr; /* NULL: from the driver's loader, opened at run time */
+
+    /* A device of the caller's, made for Vulkan 1.1 or later and kept until the context is destroyed; with it
+     * get_instance_proc_addr must be there too. device == VK_NULL_HANDLE: tilefold makes its own. */
+    VkInstance instance;
+    VkPhysicalDevice physical_device;
+    VkDevice device;
+    bool storage_16bit_enabled;        /* the device was made with storageBuffer16BitAccess */
+    bool external_memory_host_enabled; /* and with VK_EXT_external_memory_host */
+    uint32_t queue_family;             /* a family that computes */
+    VkQueue queue;                     /* VK_NULL_HANDLE: plans can only be recorded */
+    void (*lock_queue)(void *user);    /* called around every use of the queue; NULL: nobody else uses it meanwhile */
+    void (*unlock_queue)(void *user);
+    void *queue_user;
+
+    tilefold_vulkan_limits limits;
+    const void *pipeline_cache; /* what tilefold_vulkan_get_pipeline_cache() gave an earlier context; NULL: nothing */
+    size_t pipeline_cache_bytes;
+} tilefold_vulkan_options;
+
+/* A device of tilefold's own, no lower limits, no pipeline cache. */
+static inline void tilefold_vulkan_options_init(tilefold_vulkan_options *options) {
+    memset(options, 0, sizeof *options);
+    options->struct_size = sizeof *options;
+    tilefold_vulkan_limits_init(&options->limits);
+}
+
+/* tilefold_context_create() for a Vulkan device; options->device_index counts when the device is tilefold's own. The plan, the
+ * progress and the errors are as everywhere. */
+TILEFOLD_API tilefold_status tilefold_vulkan_context_create(const tilefold_context_options *options,
+                                                            const tilefold_vulkan_options *vulkan,
+                                                            tilefold_context **context, tilefold_message *message);
+
+/* The compiled pipelines of a context, for the caller to keep: as vkGetPipelineCacheData(), *bytes says how much room there is
+ * in data and becomes what was written, or, where data is NULL, what is needed. */
+TILEFOLD_API tilefold_status tilefold_vulkan_get_pipeline_cache(tilefold_context *context, void *data, size_t *bytes,
+                                                                tilefold_message *message);
+
+/* ---------------------------------------------------------------------------------------------------- binding ---- */
+
+/* What a plan made with tilefold_plan_options.bind_buffers asks of the caller's buffers. */
+typedef struct tilefold_vulkan_requirements {
+    size_t struct_size;
+    int64_t scratch_bytes; /* of the scratch buffer: part of info.scratch_bytes; may be 0. The rest is the plan's own */
+    int64_t offset_alignment; /* of the scratch's offset in bytes; a tensor's need only suit its type */
+    VkBufferUsageFlags usage; /* that every buffer must have been made with */
+} tilefold_vulkan_requirements;
+
+/* INVALID_ARGUMENT for a plan that was not made with bind_buffers. */
+TILEFOLD_API tilefold_status tilefold_vulkan_get_requirements(const tilefold_plan *plan,
+                                                              tilefold_vulkan_requirements *requirements,
+                                                              tilefold_message *message);
+
+/* Element (0, ..., 0) of a tensor lies at this byte of the buffer; the problem's strides say where the others do. */
+typedef struct tilefold_vulkan_range {
+    VkBuffer buffer;
+    VkDeviceSize offset;
+} tilefold_vulkan_range;
+
+/* Every buffer must reach to the end of the 4-byte word that its last element is in. The output must not overlap another. */
+typedef struct tilefold_vulkan_tensors {
+    size_t struct_size;
+    tilefold_vulkan_range input, weight, bias, output; /* bias: only where the problem has one */
+    tilefold_vulkan_range scratch;                     /* only where requirements.scratch_bytes > 0 */
+} tilefold_vulkan_tensors;
+
+static inline void tilefold_vulkan_tensors_init(tilefold_vulkan_tensors *tensors) {
+    memset(tensors, 0, sizeof *tensors);
+    tensors->struct_size = sizeof *tensors;
+}
+
+/* A plan together with the buffers it runs on: descriptor sets, and the constants of every part. One binding serves one thread
+ * and one command buffer at a time; a plan may have many. Bindings whose scratch is the same memory must not run at once. */
+typedef struct tilefold_vulkan_binding tilefold_vulkan_binding;
+
+/* Binds a plan made with bind_buffers. The caller owns *binding and destroys it before the plan. INVALID_ARGUMENT,
+ * OUT_OF_MEMORY, DEVICE_LOST; UNSUPPORTED for a problem of more parts (phases and windows of tensors) than the scratch limit
+ * has room for. */
+TILEFOLD_API tilefold_status tilefold_vulkan_bind(const tilefold_plan *plan, const tilefold_vulkan_tensors *tensors,
+                                                  tilefold_vulkan_binding **binding, tilefold_message *message);
+TILEFOLD_API void tilefold_vulkan_binding_destroy(tilefold_vulkan_binding *binding);
+
+/* Records the whole operation into a command buffer that is being recorded, outside a render pass, of a queue family that
+ * computes. Touches no queue. It begins with a barrier that waits for the transfers and compute shaders before it and ends with
+ * one that those after it wait for; making the output visible to the host is the caller's part. The command buffer may be
+ * submitted until the binding is destroyed, but not twice at once. */
+TILEFOLD_API tilefold_status tilefold_vulkan_record(const tilefold_vulkan_binding *binding, VkCommandBuffer commands,
+                                                    tilefold_message *message);
+
+/* From now on, what was recorded from the binding computes this problem, which may differ from the plan's as in
+ * tilefold_execute_resized(). No submission of it may be running. Tensors keep their buffers and offsets; their strides may
+ * change, as long as the elements stay within those of the plan's problem. UNSUPPORTED where the plan's tensors do not fit one
+ * binding each: then a smaller problem wants a binding of a plan of its own. */
+TILEFOLD_API tilefold_status tilefold_vulkan_resize(tilefold_vulkan_binding *binding, const tilefold_problem *problem,
+                                                    tilefold_message *message);
+
+/* Records the binding (once), submits it to the context's queue and waits. *device_seconds, unless NULL, becomes the time that
+ * the device was busy with it by its own timestamps, 0 where it has none. UNSUPPORTED where the context has no queue. */
+TILEFOLD_API tilefold_status tilefold_vulkan_run(tilefold_vulkan_binding *binding, double *device_seconds,
+                                                 tilefold_message *message);
+
+/* ----------------------------------------------------------------------------------------------------- import ---- */
+
+/* Host memory that the device reads and writes in place. */
+typedef struct tilefold_vulkan_import tilefold_vulkan_import;
+
+/* Imports [memory, memory + bytes) without a copy; the pages at either end are imported whole. The memory must outlive the
+ * import, which the caller owns and destroys before the context. UNSUPPORTED where the driver cannot
+ * (VK_EXT_external_memory_host), or not that memory. */
+TILEFOLD_API tilefold_status tilefold_vulkan_import_create(tilefold_context *context, void *memory, size_t bytes,
+                                                           tilefold_vulkan_import **import, tilefold_message *message);
+/* The buffer over it, and the byte at which `memory` lies. */
+TILEFOLD_API tilefold_vulkan_range tilefold_vulkan_import_get_range(const tilefold_vulkan_import *import);
+TILEFOLD_API void tilefold_vulkan_import_destroy(tilefold_vulkan_import *import);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* TILEFOLD_VULKAN_H */

@@ -1,0 +1,113 @@
+/* Recording jobs: their steps, as dispatches and barriers.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "../checked.h"
+#include "vulkan.h"
+
+/* Reading scratch before it is written again needs no less than this either. */
+void tilefold_vulkan_wait_for_all(const tilefold_vulkan_functions *vk, VkCommandBuffer commands) {
+    const VkPipelineStageFlags stages = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    VkMemoryBarrier barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                               .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+                               .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
+                                                VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT};
+    vk->CmdPipelineBarrier(commands, stages, stages, 0, 1, &barrier, 0, NULL, 0, NULL);
+}
+
+void tilefold_vulkan_show_to_host(const tilefold_vulkan_functions *vk, VkCommandBuffer commands) {
+    VkMemoryBarrier barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                               .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+                               .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
+    vk->CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
+                           VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0, NULL, 0, NULL);
+}
+
+static void dispatch(const tilefold_vulkan_recorder *r, VkPipeline pipeline, VkDescriptorSet set,
+                     const tilefold_vulkan_step *step, int64_t x, int64_t y, int64_t z) {
+    const tilefold_vulkan_functions *vk = &r->context->vk;
+    vk->CmdBindPipeline(r->commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
+    vk->CmdBindDescriptorSets(r->commands, VK_PIPELINE_BIND_POINT_COMPUTE, r->context->layout, 0, 1, &set, 1,
+                              &r->job_at);
+    vk->CmdPushConstants(r->commands, r->context->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof *step, step);
+    vk->CmdDispatch(r->commands, (uint32_t)x, (uint32_t)y, (uint32_t)z);
+    tilefold_vulkan_wait_for_all(vk, r->commands);
+}
+
+static void record_product(const tilefold_vulkan_recorder *r, const tilefold_vulkan_step *step, int64_t groups) {
+    int64_t width = TILEFOLD_WORKGROUP_SIDE * r->plan->constants.columns;
+    dispatch(r, r->plan->product, r->sets.product, step,
+             tilefold_ceil_div(step->position_end - step->position_begin, TILEFOLD_WORKGROUP),
+             tilefold_ceil_div(step->column_end - step->column_begin, width), groups);
+}
+
+static void record_unfold(const tilefold_vulkan_recorder *r, const tilefold_vulkan_step *step, int64_t groups) {
+    if (step->k_begin == step->k_end) return;
+    int64_t words = step->pitch / (r->plan->constants.type == TILEFOLD_F32 ? 1 : 2);
+    dispatch(r, r->plan->unfold, r->sets.unfold, step, tilefold_ceil_div(words, TILEFOLD_WORKGROUP),
+             step->k_end - step->k_begin, groups);
+}
+
+/* Positions, groups and columns are set: the whole sum, unfolded a block at a time. `fresh`: the scratch does not hold the
+ * first block yet. */
+static void record_blocks(tilefold_vulkan_recorder *r, tilefold_vulkan_step step, int64_t depth, int64_t groups,
+                          bool fresh) {
+    const tilefold_vulkan_plan *plan = r->plan;
+    bool unfolds = plan->algorithm == TILEFOLD_ALGORITHM_UNFOLD;
+    step.pitch = (int32_t)tilefold_round_up(step.position_end - step.position_begin, 2);
+    step.unfolded = (int32_t)(plan->scratch.partial_bytes / 4);
+    step.partial = plan->scratch.partial_bytes ? 0 : -1;
+    int64_t k = 0;
+    do {
+        step.k_begin = (int32_t)k;
+        k = tilefold_min(depth, k + plan->tiling.block_k);
+        step.k_end = (int32_t)k;
+        step.flags = (plan->columns_first ? TILEFOLD_STEP_COLUMNS_FIRST : 0) |
+                     (step.k_begin == 0 ? TILEFOLD_STEP_FIRST : 0) | (k == depth ? TILEFOLD_STEP_LAST : 0);
+        if (unfolds && (fresh || step.k_begin > 0)) record_unfold(r, &step, groups);
+        record_product(r, &step, groups);
+        r->steps++;
+    } while (k < depth);
+}
+
+static void record_direct(tilefold_vulkan_recorder *r, tilefold_vulkan_step step, int64_t units) {
+    bool columns_first = r->plan->columns_first;
+    int64_t positions = step.position_end - step.position_begin;
+    step.flags = columns_first ? TILEFOLD_STEP_COLUMNS_FIRST : 0;
+    step.spread = (int32_t)(columns_first ? units : positions);
+    dispatch(r, r->plan->product, r->sets.product, &step, tilefold_ceil_div(step.spread, TILEFOLD_WORKGROUP),
+             columns_first ? positions : units, 1);
+    r->steps++;
+}
+
+static int64_t tile_macs(const tilefold_vulkan_plan *plan, int64_t positions, int64_t columns, int64_t groups,
+                         int64_t depth) {
+    if (plan->algorithm == TILEFOLD_ALGORITHM_DIRECT) columns = plan->constants.columns;
+    int64_t macs = tilefold_saturating_multiply(positions, columns);
+    return tilefold_saturating_multiply(macs, tilefold_saturating_multiply(groups, tilefold_max(1, depth)));
+}
+
+tilefold_status tilefold_vulkan_record_job(tilefold_vulkan_recorder *r, const tilefold_vulkan_extent *all) {
+    const tilefold_vulkan_plan *plan = r->plan;
+    const tilefold_vulkan_tiling *t = &plan->tiling;
+    for (int64_t group = 0; group < all->groups; group += t->groups)
+        for (int64_t position = 0; position < all->positions; position += t->positions)
+            for (int64_t column = 0; column < all->columns; column += t->columns) {
+                int64_t groups = tilefold_min(t->groups, all->groups - group);
+                int64_t position_end = tilefold_min(all->positions, position + t->positions);
+                int64_t column_end = tilefold_min(all->columns, column + t->columns);
+                int64_t macs = tile_macs(plan, position_end - position, column_end - column, groups, all->depth);
+                tilefold_status status = r->before_tile ? r->before_tile(r->user, r, macs) : TILEFOLD_OK;
+                if (status) return status;
+                tilefold_vulkan_step step = {.position_begin = (int32_t)position,
+                                             .position_end = (int32_t)position_end,
+                                             .column_begin = (int32_t)column,
+                                             .column_end = (int32_t)column_end,
+                                             .group_begin = (int32_t)group};
+                if (plan->algorithm == TILEFOLD_ALGORITHM_DIRECT)
+                    record_direct(r, step, groups);
+                else
+                    record_blocks(r, step, all->depth, groups, column == 0 || plan->cut);
+            }
+    return TILEFOLD_OK;
+}

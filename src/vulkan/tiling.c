@@ -1,0 +1,213 @@
+/* Choosing an algorithm and the steps it takes under a scratch limit.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "../checked.h"
+#include "vulkan.h"
+
+/* No driver should be held for longer than a fraction of a second by one step: so many multiply-adds. */
+#define STEP_MACS (INT64_C(1) << 32)
+
+/* An unfolded tile larger than this gains nothing: it is read back from memory, not from a cache. */
+#define TILE_BYTES (INT64_C(8) << 20)
+
+enum {
+    MAX_JOBS = 64, /* in one submission */
+    MIN_JOBS = 8,
+    MIN_STAGING_BYTES = 16384,
+    MAX_STAGING_BYTES = 4 << 20,
+    MIN_BLOCK = 16,   /* of the sum */
+    CUT_COLUMNS = 64, /* of a step, where its sum is cut and waits in the scratch */
+    FEW_COLUMNS = 4   /* up to here there is nothing to share between columns */
+};
+
+static void widen(tilefold_axis_kind *most, int64_t count, int64_t folds, int64_t taps) {
+    most->count = tilefold_max(most->count, count);
+    most->folds = tilefold_max(most->folds, folds);
+    most->taps = tilefold_max(most->taps, taps);
+}
+
+/* What the parts of an axis have at most; counting those that smaller problems have, or only those that are there. */
+static tilefold_axis_kind most_of_axis(const tilefold_axis *axis, bool smaller_too) {
+    tilefold_axis_kind kinds[TILEFOLD_MAX_KINDS], most = {0, 1, 1, 1};
+    int used = tilefold_axis_get_kinds(axis, kinds);
+    for (int i = 0; i < used; i++) {
+        most.parts += kinds[i].parts;
+        widen(&most, kinds[i].count, kinds[i].folds, kinds[i].taps);
+    }
+    for (int64_t index = 0; smaller_too && axis->folded && index < tilefold_axis_parts(axis); index++) {
+        tilefold_axis_part part = tilefold_axis_get_largest_part(axis, index);
+        widen(&most, part.count, part.folds, part.taps);
+    }
+    return most;
+}
+
+tilefold_vulkan_shape tilefold_vulkan_get_shape(const tilefold_geometry *g, const tilefold_vulkan_traits *traits,
+                                                bool smaller_too) {
+    tilefold_vulkan_shape s = {.geometry = g,
+                               .traits = traits,
+                               .positions = tilefold_max(1, g->batch),
+                               .columns = g->out_channels,
+                               .depth = g->in_channels,
+                               .parts = 1,
+                               .element_bytes = (int64_t)tilefold_type_bytes(g->type)};
+    for (int at = 0; at < TILEFOLD_AXES; at++) {
+        tilefold_axis_kind most = most_of_axis(&g->axis[at], smaller_too);
+        s.parts = tilefold_saturating_multiply(s.parts, most.parts);
+        s.positions = tilefold_saturating_multiply(s.positions, most.count);
+        s.columns = tilefold_saturating_multiply(s.columns, most.folds);
+        s.depth = tilefold_saturating_multiply(s.depth, most.taps);
+    }
+    return s;
+}
+
+static int64_t round_down(int64_t value, int64_t granule) { return value / granule * granule; }
+
+/* As many of something as keep a step below STEP_MACS, given the multiply-adds of one. */
+static int64_t bounded(int64_t most, int64_t macs_of_one) {
+    return tilefold_max(1, tilefold_min(most, STEP_MACS / tilefold_max(1, macs_of_one)));
+}
+
+/* --------------------------------------------------------------------------------------------------- algorithms ---- */
+
+tilefold_algorithm tilefold_vulkan_choose_algorithm(const tilefold_vulkan_shape *s, tilefold_algorithm wanted) {
+    if (wanted != TILEFOLD_ALGORITHM_AUTO) return wanted;
+    return s->columns <= FEW_COLUMNS ? TILEFOLD_ALGORITHM_DIRECT : TILEFOLD_ALGORITHM_IMPLICIT;
+}
+
+/* Columns of a workgroup are eight times these. Two widths: each is a shader more to compile. */
+static int32_t product_width(int64_t columns) { return columns <= 2 * TILEFOLD_WORKGROUP_SIDE ? 2 : 8; }
+
+static void choose_constants(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
+    const tilefold_geometry *g = s->geometry;
+    bool direct = p->algorithm == TILEFOLD_ALGORITHM_DIRECT;
+    p->columns_first = g->out_channel == 1 && g->out_channels > 1;
+    if (direct && g->out_channels == 1) p->columns_first = g->out_group == 1 && g->groups > 1;
+    p->constants = (tilefold_vulkan_constants){.type = g->type};
+    p->constants.columns = direct ? (s->columns > 1 ? FEW_COLUMNS : 1) : product_width(s->columns);
+}
+
+static void tile_implicit(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
+    const int64_t *groups = s->traits->max_groups;
+    int64_t most = tilefold_min(groups[0] * TILEFOLD_WORKGROUP, tilefold_round_up(s->positions, TILEFOLD_WORKGROUP));
+    int64_t block_macs = tilefold_saturating_multiply(s->depth, s->columns);
+    int64_t blocks = bounded(most / TILEFOLD_WORKGROUP, tilefold_saturating_multiply(block_macs, TILEFOLD_WORKGROUP));
+    p->tiling.positions = blocks * TILEFOLD_WORKGROUP;
+    p->tiling.columns = tilefold_min(s->columns, groups[1] * TILEFOLD_WORKGROUP_SIDE * p->constants.columns);
+    p->tiling.groups = bounded(tilefold_min(s->geometry->groups, groups[1]),
+                               tilefold_saturating_multiply(block_macs, p->tiling.positions));
+    p->tiling.block_k = tilefold_max(1, s->depth);
+}
+
+static void tile_direct(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
+    const int64_t *groups = s->traits->max_groups;
+    int64_t units = tilefold_saturating_multiply(s->geometry->groups,
+                                                 tilefold_ceil_div(s->columns, p->constants.columns));
+    int64_t first = groups[0] * TILEFOLD_WORKGROUP, second = groups[1];
+    int64_t unit_macs = tilefold_saturating_multiply(s->depth, p->constants.columns);
+    p->tiling.columns = 1;
+    p->tiling.block_k = tilefold_max(1, s->depth);
+    p->tiling.groups = tilefold_min(units, p->columns_first ? first : second);
+    p->tiling.positions = bounded(tilefold_min(s->positions, p->columns_first ? second : first),
+                                  tilefold_saturating_multiply(unit_macs, p->tiling.groups));
+}
+
+static bool partial_in_scratch(const tilefold_vulkan_shape *s) { return s->geometry->type != TILEFOLD_F32; }
+
+/* Sizes of the scratch for the tiling; false where it passes the budget. */
+static bool lay_out_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilefold_vulkan_plan *p) {
+    const tilefold_vulkan_tiling *t = &p->tiling;
+    int64_t row = t->positions * s->element_bytes;
+    p->cut = t->block_k < s->depth;
+    p->scratch.unfolded_bytes = tilefold_saturating_multiply(row, tilefold_saturating_multiply(t->block_k, t->groups));
+    p->scratch.unfolded_bytes = tilefold_max(16, p->scratch.unfolded_bytes); /* there is something to bind */
+    p->scratch.partial_bytes = p->cut && partial_in_scratch(s)
+                                   ? tilefold_saturating_multiply(t->positions * 4, t->columns)
+                                   : 0;
+    return tilefold_saturating_add(p->scratch.unfolded_bytes, p->scratch.partial_bytes) <= budget;
+}
+
+/* The least tile, and its bytes. */
+static int64_t least_unfold(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
+    p->tiling = (tilefold_vulkan_tiling){TILEFOLD_WORKGROUP, tilefold_min(s->columns, CUT_COLUMNS), 1,
+                                         tilefold_min(tilefold_max(1, s->depth),
+                                                      tilefold_min(MIN_BLOCK, s->traits->max_groups[1]))};
+    lay_out_unfold(s, INT64_MAX, p);
+    return p->scratch.unfolded_bytes + p->scratch.partial_bytes;
+}
+
+/* The whole sum for as many positions as fit; else for 64 positions as much of the sum as fits. */
+static bool tile_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilefold_vulkan_plan *p) {
+    const int64_t *most_groups = s->traits->max_groups;
+    int64_t depth = tilefold_min(tilefold_max(1, s->depth), most_groups[1]);
+    int64_t columns = tilefold_min(s->columns, most_groups[1] * TILEFOLD_WORKGROUP_SIDE * p->constants.columns);
+    int64_t all = tilefold_min(most_groups[0] * TILEFOLD_WORKGROUP,
+                               tilefold_round_up(s->positions, TILEFOLD_WORKGROUP));
+    int64_t wanted = round_down(TILE_BYTES / s->element_bytes / depth, TILEFOLD_WORKGROUP);
+    wanted = tilefold_min(wanted, STEP_MACS / tilefold_saturating_multiply(depth, columns) / 64 * 64);
+    wanted = tilefold_max(TILEFOLD_WORKGROUP, tilefold_min(all, wanted));
+    if (depth < s->depth && partial_in_scratch(s)) columns = tilefold_min(columns, CUT_COLUMNS);
+    p->tiling = (tilefold_vulkan_tiling){wanted, columns, 1, depth};
+    while (!lay_out_unfold(s, budget, p) && p->tiling.positions > TILEFOLD_WORKGROUP) {
+        int64_t fits = round_down(budget / tilefold_max(1, depth * s->element_bytes), TILEFOLD_WORKGROUP);
+        int64_t half = tilefold_round_up(p->tiling.positions / 2, TILEFOLD_WORKGROUP);
+        p->tiling.positions = tilefold_max(TILEFOLD_WORKGROUP, fits < p->tiling.positions ? fits : half);
+    }
+    if (!lay_out_unfold(s, budget, p)) {
+        int64_t partial = partial_in_scratch(s) ? TILEFOLD_WORKGROUP * 4 * tilefold_min(columns, CUT_COLUMNS) : 0;
+        p->tiling.columns = partial_in_scratch(s) ? tilefold_min(columns, CUT_COLUMNS) : columns;
+        p->tiling.block_k = (budget - partial) / (TILEFOLD_WORKGROUP * s->element_bytes);
+        if (p->tiling.block_k > MIN_BLOCK) p->tiling.block_k = round_down(p->tiling.block_k, MIN_BLOCK);
+        return p->tiling.block_k >= 1 && lay_out_unfold(s, budget, p);
+    }
+    if (p->cut || p->tiling.positions < all) return true;
+    int64_t share = tilefold_min(budget, TILE_BYTES) / tilefold_max(1, p->scratch.unfolded_bytes);
+    p->tiling.groups = tilefold_max(1, tilefold_min(share, tilefold_min(s->geometry->groups, most_groups[1])));
+    return lay_out_unfold(s, budget, p);
+}
+
+/* ------------------------------------------------------------------------------------------------------ scratch ---- */
+
+int64_t tilefold_vulkan_scratch_bytes(const tilefold_vulkan_scratch *s) {
+    return s->jobs * TILEFOLD_JOB_BYTES + s->staging_bytes + s->unfolded_bytes + s->partial_bytes;
+}
+
+static int64_t staging_bytes(const tilefold_vulkan_shape *s, const tilefold_vulkan_plan *p, int64_t budget) {
+    if (s->traits->host_tensors || p->chunking.in_place) return 0;
+    int64_t largest = 0;
+    for (int i = 0; i < TILEFOLD_TENSORS; i++) largest = tilefold_max(largest, p->sizes.bytes[i]);
+    int64_t bytes = tilefold_min(round_down(budget / 4, 4096), tilefold_min(MAX_STAGING_BYTES, largest));
+    return tilefold_round_up(tilefold_max(MIN_STAGING_BYTES, bytes), 16);
+}
+
+/* Slots for constants: what is recorded for good keeps those of all its parts; else a submission uses some at a time. */
+static int64_t job_slots(const tilefold_vulkan_shape *s, const tilefold_vulkan_plan *p, int64_t most) {
+    if (!p->chunking.in_place) return tilefold_min(s->parts, most);
+    int64_t parts = tilefold_vulkan_chunk_count(s->geometry, &p->chunking);
+    for (int at = 0; at < TILEFOLD_AXES; at++)
+        parts = tilefold_saturating_multiply(parts, tilefold_axis_parts(&s->geometry->axis[at]));
+    return tilefold_min(parts, INT64_MAX / TILEFOLD_JOB_BYTES / 2);
+}
+
+bool tilefold_vulkan_decide(const tilefold_vulkan_shape *s, int64_t budget, tilefold_vulkan_plan *p) {
+    p->scratch = (tilefold_vulkan_scratch){.jobs = job_slots(s, p, budget < 1 << 20 ? MIN_JOBS : MAX_JOBS)};
+    p->scratch.staging_bytes = staging_bytes(s, p, budget);
+    choose_constants(s, p);
+    int64_t left = budget - tilefold_vulkan_scratch_bytes(&p->scratch);
+    if (left < 0) return false;
+    if (p->algorithm == TILEFOLD_ALGORITHM_UNFOLD)
+        return tile_unfold(s, tilefold_min(left, s->traits->max_binding_bytes), p);
+    if (p->algorithm == TILEFOLD_ALGORITHM_DIRECT)
+        tile_direct(s, p);
+    else
+        tile_implicit(s, p);
+    return true;
+}
+
+int64_t tilefold_vulkan_least_scratch(const tilefold_vulkan_shape *s, const tilefold_vulkan_plan *plan) {
+    tilefold_vulkan_plan p = *plan;
+    p.scratch = (tilefold_vulkan_scratch){.jobs = job_slots(s, &p, MIN_JOBS), .staging_bytes = staging_bytes(s, &p, 0)};
+    choose_constants(s, &p);
+    if (p.algorithm == TILEFOLD_ALGORITHM_UNFOLD) least_unfold(s, &p);
+    return tilefold_vulkan_scratch_bytes(&p.scratch);
+}
