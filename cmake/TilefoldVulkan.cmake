@@ -14,7 +14,7 @@ function(tilefold_shader name source)
         endif()
         add_custom_command(OUTPUT ${made}
             COMMAND ${TILEFOLD_GLSLC} --target-env=vulkan1.1 -O -Werror ${defines} -mfmt=c ${folder}/${source}.comp -o ${made}
-            DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/tensors.glsl
+            DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/partial.glsl ${folder}/tensors.glsl
             COMMENT "Compiling shader ${name}${variant}" VERBATIM)
         list(APPEND TILEFOLD_SHADERS ${made})
     endforeach()
@@ -32,6 +32,8 @@ macro(tilefold_vulkan)
         message(STATUS "Vulkan switched off: ${if_not}")
     elseif(Vulkan_INCLUDE_DIR AND TILEFOLD_GLSLC)
         message(STATUS "Vulkan headers and glslc found: --device vulkan is there")
+        tilefold_shader(broadcast_implicit broadcast)
+        tilefold_shader(broadcast_unfolded broadcast -DUNFOLDED)
         tilefold_shader(direct direct)
         tilefold_shader(implicit product)
         tilefold_shader(unfolded product -DUNFOLDED)

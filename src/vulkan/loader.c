@@ -155,14 +155,25 @@ bool tilefold_vulkan_has_extension(const tilefold_vulkan_functions *vk, VkPhysic
 /* Offsets within a binding are 32-bit; this also leaves room for the sums that lead to them. */
 #define MAX_BINDING (INT64_C(1) << 30)
 
+enum { MAX_LANES = 32 };
+
+/* Lanes of a subgroup where that is a vector of a CPU; shaders/broadcast.comp says what follows from it. */
+static int64_t count_lanes(VkPhysicalDeviceType type, const VkPhysicalDeviceSubgroupProperties *subgroups) {
+    bool usable = type == VK_PHYSICAL_DEVICE_TYPE_CPU && subgroups->supportedStages & VK_SHADER_STAGE_COMPUTE_BIT &&
+                  subgroups->supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+    return usable && subgroups->subgroupSize <= MAX_LANES ? subgroups->subgroupSize : 0;
+}
+
 static int64_t least(uint64_t a, uint64_t b) { return (int64_t)(a < b ? a : b); }
 
 tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_functions *vk, VkPhysicalDevice device,
                                                   char name[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE]) {
     VkPhysicalDeviceMaintenance3Properties allocation = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
+    VkPhysicalDeviceSubgroupProperties subgroups = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES,
+                                                    .pNext = &allocation};
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
-                                              .pNext = &allocation};
+                                              .pNext = &subgroups};
     vk->GetPhysicalDeviceProperties2(device, &properties);
     VkPhysicalDevice16BitStorageFeatures half = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &half};
@@ -183,6 +194,7 @@ tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_function
         .storage16 = half.storageBuffer16BitAccess,
         .host_tensors = type == VK_PHYSICAL_DEVICE_TYPE_CPU || type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU,
         .timestamp_seconds = (double)raw->timestampPeriod * 1e-9,
+        .lanes = count_lanes(type, &subgroups),
     };
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
         if (memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)

@@ -54,11 +54,12 @@ static VkResult create_sets(tilefold_vulkan_context *context, tilefold_vulkan_pl
 
 static tilefold_status get_pipelines(tilefold_vulkan_context *context, tilefold_vulkan_plan *p,
                                      tilefold_message *message) {
-    static const tilefold_vulkan_shader shaders[] = {[TILEFOLD_ALGORITHM_UNFOLD] = TILEFOLD_VULKAN_UNFOLDED,
-                                                     [TILEFOLD_ALGORITHM_IMPLICIT] = TILEFOLD_VULKAN_IMPLICIT,
-                                                     [TILEFOLD_ALGORITHM_DIRECT] = TILEFOLD_VULKAN_DIRECT};
-    tilefold_status status = tilefold_vulkan_get_pipeline(context, shaders[p->algorithm], &p->constants, &p->product,
-                                                          message);
+    static const tilefold_vulkan_shader shaders[][2] = {
+        [TILEFOLD_ALGORITHM_UNFOLD] = {TILEFOLD_VULKAN_UNFOLDED, TILEFOLD_VULKAN_BROADCAST_UNFOLDED},
+        [TILEFOLD_ALGORITHM_IMPLICIT] = {TILEFOLD_VULKAN_IMPLICIT, TILEFOLD_VULKAN_BROADCAST_IMPLICIT},
+        [TILEFOLD_ALGORITHM_DIRECT] = {TILEFOLD_VULKAN_DIRECT}};
+    tilefold_vulkan_shader shader = shaders[p->algorithm][p->constants.lanes > 0];
+    tilefold_status status = tilefold_vulkan_get_pipeline(context, shader, &p->constants, &p->product, message);
     if (status || p->algorithm != TILEFOLD_ALGORITHM_UNFOLD) return status;
     tilefold_vulkan_constants unfold = {.type = p->constants.type};
     return tilefold_vulkan_get_pipeline(context, TILEFOLD_VULKAN_UNFOLD, &unfold, &p->unfold, message);

@@ -58,6 +58,7 @@ typedef struct tilefold_vulkan_traits {
     int64_t memory_bytes;     /* of the largest heap of the device's own */
     int64_t import_alignment; /* of imported host memory; 0 where none can be imported */
     double timestamp_seconds; /* of a timestamp's unit; 0 where the queue has no timestamps */
+    int64_t lanes;            /* of a subgroup, where subgroups are a CPU's vectors; 0 on a device of its own */
 } tilefold_vulkan_traits;
 
 /* What imported host memory must be aligned to, on a device with VK_EXT_external_memory_host. */
@@ -82,8 +83,10 @@ tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_function
 /* --------------------------------------------------------------------------------------------------- context ---- */
 
 typedef enum tilefold_vulkan_shader {
-    TILEFOLD_VULKAN_IMPLICIT, /* the product, reading the input where it lies */
-    TILEFOLD_VULKAN_UNFOLDED, /* the product of an unfolded tile */
+    TILEFOLD_VULKAN_IMPLICIT,           /* the product, reading the input where it lies */
+    TILEFOLD_VULKAN_UNFOLDED,           /* the product of an unfolded tile */
+    TILEFOLD_VULKAN_BROADCAST_IMPLICIT, /* the same two, by subgroups */
+    TILEFOLD_VULKAN_BROADCAST_UNFOLDED,
     TILEFOLD_VULKAN_UNFOLD,
     TILEFOLD_VULKAN_DIRECT,
     TILEFOLD_VULKAN_SHADERS
@@ -92,6 +95,7 @@ typedef enum tilefold_vulkan_shader {
 /* The specialisation constants of the shaders, in the order of their ids. */
 typedef struct tilefold_vulkan_constants {
     int32_t type, columns;
+    int32_t rows, lanes; /* of the products by subgroups */
 } tilefold_vulkan_constants;
 
 typedef struct tilefold_vulkan_pipeline {
@@ -100,8 +104,8 @@ typedef struct tilefold_vulkan_pipeline {
     VkPipeline pipeline;
 } tilefold_vulkan_pipeline;
 
-/* As many as there are combinations: 3 types x (2 widths x 2 of the product, 1 unfold, 2 direct). */
-enum { TILEFOLD_VULKAN_MAX_PIPELINES = 21 };
+/* As many as there are combinations: 3 types x (2 widths x 2 of the product, 5 x 2 of that by subgroups, 1 unfold, 2 direct). */
+enum { TILEFOLD_VULKAN_MAX_PIPELINES = 51 };
 
 typedef struct tilefold_vulkan_context {
     tilefold_vulkan_functions vk;
@@ -261,6 +265,11 @@ tilefold_vulkan_extent tilefold_vulkan_get_extent(const tilefold_vulkan_plan *pl
                                                   int64_t groups, int64_t depth);
 int64_t tilefold_vulkan_extent_steps(const tilefold_vulkan_tiling *tiling, const tilefold_vulkan_extent *extent);
 
+/* What a workgroup of the product computes. */
+typedef struct tilefold_vulkan_workgroup {
+    int64_t positions, columns;
+} tilefold_vulkan_workgroup;
+
 /* The scratch:
  *
  *     | jobs | staging | unfolded tile | partial sums |      staging: where tensors cannot be mapped
@@ -291,6 +300,7 @@ struct tilefold_vulkan_plan {
     tilefold_vulkan_chunking chunking;
     tilefold_vulkan_sizes sizes; /* of the buffers of copied tensors */
     tilefold_vulkan_constants constants;
+    tilefold_vulkan_workgroup workgroup;
     bool cut;                   /* some sum is cut into blocks */
     bool columns_first;         /* neighbouring outputs lie along the columns */
     VkPipeline product, unfold; /* whatever makes outputs; unfold */
@@ -338,7 +348,7 @@ VkResult tilefold_vulkan_create_sets(tilefold_vulkan_context *context, VkDescrip
 int64_t tilefold_vulkan_count_steps(const tilefold_vulkan_plan *plan, const tilefold_geometry *geometry,
                                     const tilefold_vulkan_chunking *chunking);
 
-/* Positions and columns of a workgroup of the product; positions or units of one of the others. */
+/* Invocations of a workgroup, but for the products by subgroups; and those of the product on each side. */
 enum { TILEFOLD_WORKGROUP = 64, TILEFOLD_WORKGROUP_SIDE = 8 };
 
 /* ---------------------------------------------------------------------------------------------------- record ---- */

@@ -3,9 +3,10 @@
 //
 // A job is one part of a chunk (see ../vulkan.h): an ordinary convolution over positions (image, z, y, x), whose columns are
 // (fold z, y, x, output channel). Offsets are elements within the bound windows and fit 32 bits. src/vulkan/job.c fills it in.
+#ifndef OWN_WORKGROUP
 #define SIDE 8 // a workgroup of 64 is 8 x 8
-
 layout(local_size_x = 64) in;
+#endif
 
 layout(std140, set = 0, binding = 4) uniform Job {
     ivec4 count;       // positions along x, y, z; images
@@ -59,6 +60,17 @@ Position position_of(int index) {
     p.q.z = index % job.count.z;
     p.image = index / job.count.z;
     return p;
+}
+
+ivec3 tap_of(int index) {
+    return ivec3(index % job.taps.x, index / job.taps.x % job.taps.y, index / job.taps.x / job.taps.y);
+}
+
+ivec3 next_tap(ivec3 tap) {
+    if (++tap.x < job.taps.x) return tap;
+    tap.x = 0;
+    if (++tap.y < job.taps.y) return tap;
+    return ivec3(0, 0, tap.z + 1);
 }
 
 int dot_int(ivec3 a, ivec3 b) { return a.x * b.x + a.y * b.y + a.z * b.z; }

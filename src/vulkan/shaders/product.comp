@@ -26,6 +26,7 @@
 #endif
 #include "job.glsl"
 #include "tensors.glsl"
+#include "partial.glsl"
 
 layout(constant_id = 1) const int COLUMNS = 8;
 
@@ -38,12 +39,8 @@ shared ivec4 k_input[2 * DEPTH];
 shared int k_weight[2 * DEPTH];
 
 void describe_k(int k, int slot) {
-    int channel = k % job.taps.w, tap = k / job.taps.w;
-    ivec3 j;
-    j.x = tap % job.taps.x;
-    tap /= job.taps.x;
-    j.y = tap % job.taps.y;
-    j.z = tap / job.taps.y;
+    int channel = k % job.taps.w;
+    ivec3 j = tap_of(k / job.taps.w);
     k_input[slot] = ivec4(j * job.in_tap.xyz, channel * job.in_tap.w);
     k_weight[slot] = dot_int(j, job.weight_tap.xyz) + channel * job.weight_fold.w;
 }
@@ -56,10 +53,7 @@ void fill_left(int lane, int position, ivec3 origin, int offset, int k0, int cou
 #ifdef UNFOLDED
             int element = (int(gl_WorkGroupID.z) * (tile.k_end - tile.k_begin) + k0 - tile.k_begin + r) * tile.pitch +
                           position - tile.position_begin;
-            if (TYPE == F32)
-                value = uintBitsToFloat(scratch[tile.unfolded + element]);
-            else
-                value = decode(half_of(scratch[tile.unfolded + (element >> 1)], element));
+            value = load_unfolded(element);
 #else
             ivec4 k = k_input[slot + r];
             ivec3 at = origin + k.xyz;
@@ -78,27 +72,6 @@ void fill_right(int lane, int column, int offset, int count, int slot) {
         right[r * width + lane % width] = value;
     }
 }
-
-// Partial sums wait in the output where it is fp32, else in the scratch. Only an unfolded sum is ever cut.
-#ifdef UNFOLDED
-int partial_word(int position, int column) {
-    return tile.partial + (column - tile.column_begin) * tile.pitch + position - tile.position_begin;
-}
-
-float load_partial(int position, int column, int output_element) {
-    return tile.partial < 0 ? load_output(output_element) : uintBitsToFloat(scratch[partial_word(position, column)]);
-}
-
-void store_partial(int position, int column, int output_element, float sum) {
-    if (tile.partial < 0)
-        store_output(output_element, sum);
-    else
-        scratch[partial_word(position, column)] = floatBitsToUint(sum);
-}
-#else
-float load_partial(int position, int column, int output_element) { return load_output(output_element); }
-void store_partial(int position, int column, int output_element, float sum) { store_output(output_element, sum); }
-#endif
 
 void main() {
     int lane = int(gl_LocalInvocationID.x), width = SIDE * COLUMNS;
@@ -128,8 +101,10 @@ void main() {
         [[unroll]] for (int i = 0; i < ROWS; i++) {
             int m = position0 + row + i * SIDE;
             sum[i][j] = bias;
+#ifdef UNFOLDED
             if ((tile.flags & FIRST) == 0 && n < column_end() && m < position_end())
                 sum[i][j] = load_partial(m, n, out_row[i] + out_column[j]);
+#endif
         }
     }
 
@@ -157,12 +132,7 @@ void main() {
         int m = position0 + row + i * SIDE;
         [[unroll]] for (int j = 0; j < COLUMNS; j++) {
             int n = column0 + column + j * SIDE;
-            if (m < position_end() && n < column_end()) {
-                if ((tile.flags & LAST) != 0)
-                    store_output(out_row[i] + out_column[j], activate(sum[i][j]));
-                else
-                    store_partial(m, n, out_row[i] + out_column[j], sum[i][j]);
-            }
+            if (m < position_end() && n < column_end()) store_sum(m, n, out_row[i] + out_column[j], sum[i][j]);
         }
     }
 }
