@@ -363,6 +363,9 @@ void tilefold_vulkan_wait_for_all(const tilefold_vulkan_functions *vk, VkCommand
 /* And by the host. */
 void tilefold_vulkan_show_to_host(const tilefold_vulkan_functions *vk, VkCommandBuffer commands);
 
+/* binding.c: the bytes of a binding of so many chunks. */
+size_t tilefold_vulkan_binding_bytes(int64_t chunks);
+
 /* execute.c */
 tilefold_status tilefold_vulkan_execute(const tilefold_plan *plan, const tilefold_geometry *geometry,
                                         const tilefold_execution *request, tilefold_message *message);
