@@ -134,8 +134,9 @@ static tilefold_vulkan_chunking chunking_of(const tilefold_vulkan_binding *b) {
 static tilefold_status bind_chunks(tilefold_vulkan_binding *b, tilefold_message *message) {
     tilefold_vulkan_context *context = context_of(b);
     const tilefold_vulkan_plan *p = b->plan->state;
-    const tilefold_vulkan_bound scratch = {b->tensors.scratch.buffer, (int64_t)b->tensors.scratch.offset,
-                                           scratch_bytes(p)};
+    tilefold_vulkan_bound scratch = {.bytes = scratch_bytes(p)};
+    if (scratch.bytes > 0)
+        scratch.buffer = b->tensors.scratch.buffer, scratch.offset = (int64_t)b->tensors.scratch.offset;
     const tilefold_vulkan_chunking chunking = chunking_of(b);
     job_writer writer = {.next = b->jobs.mapped};
     for (int64_t number = 0; number < b->chunks; number++) {
