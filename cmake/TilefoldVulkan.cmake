@@ -41,10 +41,12 @@ macro(tilefold_vulkan)
         list(APPEND have TILEFOLD_HAVE_VULKAN)
         list(APPEND dependencies ${CMAKE_DL_LIBS})
         list(APPEND sources
+            src/vulkan/binding.c
             src/vulkan/chunks.c
             src/vulkan/context.c
             src/vulkan/device.c
             src/vulkan/execute.c
+            src/vulkan/import.c
             src/vulkan/job.c
             src/vulkan/limits.c
             src/vulkan/loader.c

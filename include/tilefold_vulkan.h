@@ -143,9 +143,8 @@ static inline void tilefold_vulkan_tensors_init(tilefold_vulkan_tensors *tensors
  * and one command buffer at a time; a plan may have many. Bindings whose scratch is the same memory must not run at once. */
 typedef struct tilefold_vulkan_binding tilefold_vulkan_binding;
 
-/* Binds a plan made with bind_buffers. The caller owns *binding and destroys it before the plan. INVALID_ARGUMENT,
- * OUT_OF_MEMORY, DEVICE_LOST; UNSUPPORTED for a problem of more parts (phases and windows of tensors) than the scratch limit
- * has room for. */
+/* Binds a plan made with bind_buffers. The caller owns *binding and destroys it before the plan. Its constants, 256 bytes for
+ * each phase and window of the tensors, were counted by the plan. INVALID_ARGUMENT, OUT_OF_MEMORY, DEVICE_LOST. */
 TILEFOLD_API tilefold_status tilefold_vulkan_bind(const tilefold_plan *plan, const tilefold_vulkan_tensors *tensors,
                                                   tilefold_vulkan_binding **binding, tilefold_message *message);
 TILEFOLD_API void tilefold_vulkan_binding_destroy(tilefold_vulkan_binding *binding);

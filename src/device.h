@@ -66,6 +66,10 @@ struct tilefold_plan {
 tilefold_status tilefold_context_open(const tilefold_context_options *options, const void *device_options,
                                       tilefold_context **context, tilefold_message *message);
 
+/* The normal form of a problem that may run under the plan in place of its own, cut into parts as its own is. */
+tilefold_status tilefold_resize_geometry(const tilefold_plan *plan, const tilefold_problem *problem,
+                                         tilefold_geometry *geometry, tilefold_message *message);
+
 extern const tilefold_device tilefold_cpu_device;
 extern const tilefold_device tilefold_vulkan_device; /* where TILEFOLD_HAVE_VULKAN is defined */
 

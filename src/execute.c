@@ -107,15 +107,20 @@ static tilefold_status check_resized(const tilefold_problem *bound, const tilefo
     return TILEFOLD_OK;
 }
 
+tilefold_status tilefold_resize_geometry(const tilefold_plan *plan, const tilefold_problem *problem,
+                                         tilefold_geometry *geometry, tilefold_message *message) {
+    tilefold_status status = check_resized(&plan->problem, problem, message);
+    if (!status) status = tilefold_geometry_init(geometry, problem, message);
+    if (!status && plan->geometry.folded) tilefold_geometry_fold(geometry);
+    return status;
+}
+
 tilefold_status tilefold_execute_resized(const tilefold_plan *plan, const tilefold_problem *problem,
                                          const tilefold_execution *execution, tilefold_message *message) {
-    tilefold_status status = check_resized(&plan->problem, problem, message);
-    if (status) return status;
     tilefold_geometry geometry;
-    status = tilefold_geometry_init(&geometry, problem, message);
+    tilefold_status status = tilefold_resize_geometry(plan, problem, &geometry, message);
     if (!status) status = check_execution(plan, execution, message);
     if (status || problem->batch == 0) return status;
-    if (plan->geometry.folded) tilefold_geometry_fold(&geometry);
     return plan->context->device->execute(plan, &geometry, execution, message);
 }
 

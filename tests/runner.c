@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "bound.h"
 #include "oracle.h"
 
 #ifdef TILEFOLD_HAVE_VULKAN
@@ -178,6 +179,7 @@ tilefold_plan_options way_options(const way *w) {
     options.scratch_limit_bytes = w->limit;
     options.algorithm = w->algorithm;
     options.prepack_weights = w->prepack;
+    options.bind_buffers = runs_bound();
     return options;
 }
 
@@ -311,7 +313,9 @@ outcome run_way(tensors *t, const way *w, void *dense, tilefold_plan_info *plan_
     prepared p;
     tilefold_message message;
     tilefold_status status = prepare_execution(plan, t, &p, &message);
-    if (status == TILEFOLD_OK) status = tilefold_execute(plan, &p.execution, &message);
+    if (status == TILEFOLD_OK)
+        status = runs_bound() ? run_bound(get_context(w), plan, t, &message)
+                              : tilefold_execute(plan, &p.execution, &message);
     if (status != TILEFOLD_OK) complain(&t->made, w, message.text);
     bool intact = finish_execution(&p);
     if (!intact) complain(&t->made, w, "memory around the scratch or the packed weights was written");

@@ -97,13 +97,29 @@ static tilefold_vulkan_sizes round_sizes(tilefold_vulkan_sizes sizes) {
     return sizes;
 }
 
+/* Of the object that binds the plan to the caller's buffers, which counts as scratch. */
+static int64_t binding_bytes(const tilefold_plan *plan, const tilefold_vulkan_plan *p) {
+    if (!p->chunking.in_place) return 0;
+    return (int64_t)tilefold_vulkan_binding_bytes(tilefold_vulkan_chunk_count(&plan->geometry, &p->chunking));
+}
+
+/* In host memory, in the order that the device wants, so that bringing them there is one plain copy. */
+static int64_t packed_bytes(const tilefold_plan *plan) {
+    tilefold_geometry packed = plan->geometry;
+    tilefold_vulkan_box box = tilefold_vulkan_pack_geometry(&packed);
+    if (!plan->options.prepack_weights || plan->options.bind_buffers) return 0;
+    return tilefold_vulkan_box_elements(&box) * box.element_bytes;
+}
+
 static void fill_info(tilefold_plan *plan, const tilefold_vulkan_plan *p, const tilefold_vulkan_plan *ideal,
                       int64_t least) {
     tilefold_plan_info *info = &plan->info;
     info->algorithm = p->algorithm;
-    info->scratch_bytes = tilefold_vulkan_scratch_bytes(&p->scratch);
-    info->min_scratch_bytes = least + plan->own_bytes;
-    info->ideal_scratch_bytes = tilefold_vulkan_scratch_bytes(&ideal->scratch);
+    int64_t binding = binding_bytes(plan, p);
+    info->scratch_bytes = tilefold_vulkan_scratch_bytes(&p->scratch) + binding;
+    info->min_scratch_bytes = least + binding + plan->own_bytes;
+    info->ideal_scratch_bytes = tilefold_vulkan_scratch_bytes(&ideal->scratch) + binding;
+    info->packed_weight_bytes = packed_bytes(plan);
     info->tiles = tilefold_vulkan_count_steps(p, &plan->geometry, &p->chunking);
 }
 
@@ -139,12 +155,13 @@ tilefold_status tilefold_vulkan_plan_problem(tilefold_plan *plan, tilefold_messa
     int64_t least = tilefold_vulkan_least_scratch(&s, p);
     bool enough = tilefold_vulkan_decide(&s, INT64_MAX / 2, &ideal);
     *p = ideal;
-    if (tilefold_vulkan_scratch_bytes(&p->scratch) > plan->scratch_limit_bytes || !enough)
-        enough = tilefold_vulkan_decide(&s, plan->scratch_limit_bytes, p);
+    int64_t budget = plan->scratch_limit_bytes - binding_bytes(plan, p);
+    if (tilefold_vulkan_scratch_bytes(&p->scratch) > budget || !enough) enough = tilefold_vulkan_decide(&s, budget, p);
     if (!enough)
         return tilefold_fail(message, TILEFOLD_LIMIT_TOO_SMALL,
                              "the scratch limit of %lld bytes is below the %lld bytes that this problem needs",
-                             (long long)plan->options.scratch_limit_bytes, (long long)(least + plan->own_bytes));
+                             (long long)plan->options.scratch_limit_bytes,
+                             (long long)(least + binding_bytes(plan, p) + plan->own_bytes));
     fill_info(plan, p, &ideal, least);
     return allocate(plan, message);
 }
