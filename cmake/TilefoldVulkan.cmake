@@ -2,22 +2,16 @@
 # The Vulkan device: its sources, and its shaders as SPIR-V in C arrays, made in ${CMAKE_CURRENT_BINARY_DIR}/shaders. It needs
 # Vulkan's headers and glslc where it is built, and nothing to link: a driver is opened when a program asks for one.
 
-# Each shader without and with 16-bit elements in buffers, as <name>.h and <name>16.h.
-function(tilefold_shader name)
+# <made>.h from <name>.comp, with further options of glslc.
+function(tilefold_shader made name)
     set(folder ${CMAKE_CURRENT_SOURCE_DIR}/src/vulkan/shaders)
+    set(header ${CMAKE_CURRENT_BINARY_DIR}/shaders/${made}.h)
     file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/shaders)
-    foreach(variant "" 16)
-        set(made ${CMAKE_CURRENT_BINARY_DIR}/shaders/${name}${variant}.h)
-        set(define "")
-        if(variant)
-            set(define -DSTORAGE16)
-        endif()
-        add_custom_command(OUTPUT ${made}
-            COMMAND ${TILEFOLD_GLSLC} --target-env=vulkan1.1 -O -Werror ${define} -mfmt=c ${folder}/${name}.comp -o ${made}
-            DEPENDS ${folder}/${name}.comp ${folder}/job.glsl ${folder}/tensors.glsl
-            COMMENT "Compiling shader ${name}${variant}" VERBATIM)
-        list(APPEND TILEFOLD_SHADERS ${made})
-    endforeach()
+    add_custom_command(OUTPUT ${header}
+        COMMAND ${TILEFOLD_GLSLC} --target-env=vulkan1.1 -O -Werror ${ARGN} -mfmt=c ${folder}/${name}.comp -o ${header}
+        DEPENDS ${folder}/${name}.comp ${folder}/job.glsl ${folder}/tensors.glsl
+        COMMENT "Compiling shader ${made}" VERBATIM)
+    list(APPEND TILEFOLD_SHADERS ${header})
     set(TILEFOLD_SHADERS ${TILEFOLD_SHADERS} PARENT_SCOPE)
 endfunction()
 
@@ -33,8 +27,10 @@ macro(tilefold_vulkan)
     elseif(Vulkan_INCLUDE_DIR AND TILEFOLD_GLSLC)
         message(STATUS "Vulkan headers and glslc found: --device vulkan is there")
         foreach(name direct product unfold)
-            tilefold_shader(${name})
+            tilefold_shader(${name} ${name})
+            tilefold_shader(${name}16 ${name} -DSTORAGE16) # 16-bit elements in buffers
         endforeach()
+        tilefold_shader(peak peak)
         list(APPEND have TILEFOLD_HAVE_VULKAN)
         list(APPEND dependencies ${CMAKE_DL_LIBS})
         list(APPEND sources
@@ -45,6 +41,7 @@ macro(tilefold_vulkan)
             src/vulkan/job.c
             src/vulkan/loader.c
             src/vulkan/memory.c
+            src/vulkan/peak.c
             src/vulkan/plan.c
             ${TILEFOLD_SHADERS})
     elseif(TILEFOLD_VULKAN STREQUAL "ON")

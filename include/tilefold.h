@@ -272,6 +272,11 @@ typedef struct tilefold_device_info {
     int64_t l1_bytes, l2_bytes, l3_bytes; /* CPU: per core, per core, shared */
     int64_t max_buffer_bytes;             /* the largest binding */
     int64_t memory_bytes;                 /* the device's own memory */
+    int64_t shared_memory_bytes;          /* Vulkan: of one workgroup */
+    int64_t max_workgroups;               /* Vulkan: of one dispatch, along the axis that takes fewest */
+    int32_t max_workgroup_size;           /* Vulkan: invocations of one workgroup */
+    int32_t subgroup_size;                /* Vulkan: invocations that run in step */
+    bool storage16;                       /* Vulkan: 2-byte elements are read and written by themselves, not by words */
 } tilefold_device_info;
 
 /* How many devices there are: the CPU, which is device 0 and always there, and the Vulkan devices. */
@@ -383,6 +388,9 @@ typedef struct tilefold_execution {
     size_t scratch_bytes;       /* at least info.scratch_bytes; not read on Vulkan */
     tilefold_progress progress; /* NULL: none */
     void *progress_user;
+    double *
+        device_seconds; /* GPU: where not NULL, set to the time that the device was busy with it, by its own timestamps;
+                               0 where it has none */
 } tilefold_execution;
 
 static inline void tilefold_execution_init(tilefold_execution *execution) {

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "../checked.h"
 #include "../message.h"
 #include "vulkan.h"
 
@@ -35,9 +36,15 @@ static size_t count_devices(void) {
 }
 
 static void describe(size_t index, tilefold_device_info *info) {
+    const tilefold_vulkan_limits *limits = &list[index].limits;
     snprintf(info->name, sizeof info->name, "%s", list[index].name);
-    info->max_buffer_bytes = list[index].limits.max_binding_bytes;
-    info->memory_bytes = list[index].limits.memory_bytes;
+    info->max_buffer_bytes = limits->max_binding_bytes;
+    info->memory_bytes = limits->memory_bytes;
+    info->shared_memory_bytes = limits->shared_bytes;
+    info->max_workgroups = tilefold_min(limits->max_groups[0], limits->max_groups[1]);
+    info->max_workgroup_size = limits->workgroup_size;
+    info->subgroup_size = limits->subgroup_size;
+    info->storage16 = limits->storage16;
 }
 
 /* ------------------------------------------------------------------------------------------------------ opening ---- */
@@ -162,4 +169,5 @@ const tilefold_device tilefold_vulkan_device = {
     .print = tilefold_vulkan_print,
     .pack_weight = pack_weight,
     .execute = tilefold_vulkan_execute,
+    .measure_peak = tilefold_vulkan_measure_peak,
 };

@@ -148,8 +148,10 @@ tilefold_vulkan_limits tilefold_vulkan_get_limits(const tilefold_vulkan_function
                                                   char name[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE]) {
     VkPhysicalDeviceMaintenance3Properties allocation = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
+    VkPhysicalDeviceSubgroupProperties subgroup = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES,
+                                                   .pNext = &allocation};
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
-                                              .pNext = &allocation};
+                                              .pNext = &subgroup};
     vk->GetPhysicalDeviceProperties2(device, &properties);
     VkPhysicalDevice16BitStorageFeatures half = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &half};
@@ -167,6 +169,9 @@ tilefold_vulkan_limits tilefold_vulkan_get_limits(const tilefold_vulkan_function
         .uniform_alignment = (int64_t)raw->minUniformBufferOffsetAlignment,
         .storage16 = half.storageBuffer16BitAccess,
         .host_tensors = type == VK_PHYSICAL_DEVICE_TYPE_CPU || type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU,
+        .shared_bytes = raw->maxComputeSharedMemorySize,
+        .workgroup_size = (int32_t)tilefold_min(raw->maxComputeWorkGroupInvocations, INT32_MAX),
+        .subgroup_size = (int32_t)subgroup.subgroupSize,
     };
     if (allocation.maxMemoryAllocationSize < (VkDeviceSize)limits.max_binding_bytes)
         limits.max_binding_bytes = (int64_t)allocation.maxMemoryAllocationSize;

@@ -50,9 +50,11 @@ typedef struct tilefold_vulkan_limits {
     int64_t max_binding_bytes;
     int64_t max_groups[2]; /* of a dispatch, along x, and along y and z */
     int64_t uniform_alignment;
-    bool storage16;       /* 16-bit elements in buffers */
-    bool host_tensors;    /* device memory for tensors can be mapped, and is no slower for it */
-    int64_t memory_bytes; /* of the largest heap of the device's own */
+    bool storage16;                        /* 16-bit elements in buffers */
+    bool host_tensors;                     /* device memory for tensors can be mapped, and is no slower for it */
+    int64_t memory_bytes;                  /* of the largest heap of the device's own */
+    int64_t shared_bytes;                  /* of one workgroup */
+    int32_t workgroup_size, subgroup_size; /* invocations: the most of one workgroup; those that run in step */
 } tilefold_vulkan_limits;
 
 /* What TILEFOLD_VULKAN_LIMITS in the environment asks for: only ever lower. INVALID_ARGUMENT for a name it does not know. */
@@ -255,6 +257,10 @@ int64_t tilefold_vulkan_count_steps(const tilefold_vulkan_plan *plan, const tile
 
 /* Positions and columns of a workgroup of the product; positions or units of one of the others. */
 enum { TILEFOLD_WORKGROUP = 64, TILEFOLD_WORKGROUP_SIDE = 8 };
+
+/* peak.c */
+tilefold_status tilefold_vulkan_measure_peak(tilefold_context *context, double *flops_per_second,
+                                             tilefold_message *message);
 
 /* execute.c */
 tilefold_status tilefold_vulkan_execute(const tilefold_plan *plan, const tilefold_geometry *geometry,
