@@ -116,7 +116,8 @@ def measure(request, enough=0.25, least=3):
     tensor, weight = problem.data()
     net, rank = load(problem, weight, request)
     images = tensor.reshape(problem.batch, problem.inputs, *[1] * (rank - problem.rank), *problem.spatial)
-    mats = [ncnn.Mat(np.ascontiguousarray(image)) for image in images]
+    # A clone has its channels 16 bytes aligned, as ncnn wants them: of a NumPy array's own it makes NaN on Vulkan.
+    mats = [ncnn.Mat(np.ascontiguousarray(image)).clone() for image in images]
     result = np.stack([np.array(mat) for mat in run(net, mats)])  # and warms up
     check(problem, tensor, weight, result, request["half"])
     times = []

@@ -54,6 +54,9 @@ int tilefold_cli_plan_failed(const tilefold_cli_options *options, const char *su
     if (status == TILEFOLD_UNSUPPORTED && describe_choice(&options->plan, choice, sizeof choice)) {
         return tilefold_cli_fail("%s: %s", choice, message->text);
     }
+    if (status == TILEFOLD_UNSUPPORTED && max_buffer > 0) {
+        return tilefold_cli_fail("--max-buffer %" PRId64 ": %s", max_buffer, message->text);
+    }
     return tilefold_cli_fail("%s: %s", subject, message->text);
 }
 

@@ -287,7 +287,8 @@ TILEFOLD_API tilefold_status tilefold_get_device_info(size_t number, tilefold_de
                                                       tilefold_message *message);
 
 /* Measures the device's fused-multiply-add peak in FLOP/s (a multiply-add counts as two): registers only, every thread of
- * the context, the best of several short runs (about 0.1 s in all). UNSUPPORTED where a device has no such measurement. */
+ * the context (Vulkan: more workgroups than a device runs at once), the best of several short runs (about 0.1 s in all).
+ * UNSUPPORTED where a device has no such measurement. */
 TILEFOLD_API tilefold_status tilefold_measure_peak(tilefold_context *context, double *flops_per_second,
                                                    tilefold_message *message);
 
