@@ -8,7 +8,7 @@
 layout(local_size_x = 64) in;
 #endif
 
-layout(std140, set = 0, binding = 4) uniform Job {
+struct JobConstants {
     ivec4 count;       // positions along x, y, z; images
     ivec4 taps;        // taps along x, y, z; channels of a group
     ivec4 in_first;    // first input position along x, y, z; elements from image to image
@@ -25,12 +25,12 @@ layout(std140, set = 0, binding = 4) uniform Job {
     ivec4 base;        // first element of the input; elements from column to column of the weights; the bias is fp32
     ivec4 total;       // positions, columns, depth of the sum; groups
     vec4 clamp_range;  // low, high
-} job;
+};
 
 const int FIRST = 1, LAST = 2;    // the sum begins here; it ends here
 const int COLUMNS_FIRST = 4;     // neighbouring outputs lie along the columns: so do neighbouring invocations
 
-layout(push_constant) uniform Step {
+struct StepConstants {
     int position_begin, position_end; // as planned: a smaller problem may have fewer, see ends below
     int column_begin, column_end;
     int group_begin;
@@ -40,11 +40,35 @@ layout(push_constant) uniform Step {
     int pitch;            // its elements from k to k: even, so that a row is whole words
     int partial;          // word where partial sums begin, [column][position], or -1: they wait in the output
     int spread;           // direct: units that lie in the first dimension
-} tile;
+};
+
+#ifdef COPIES_CONSTANTS
+layout(std140, set = 0, binding = 4) uniform Job { JobConstants bound; };
+layout(push_constant) uniform Step { StepConstants pushed; };
+JobConstants job;
+StepConstants tile;
+#else
+layout(std140, set = 0, binding = 4) uniform Job { JobConstants job; };
+layout(push_constant) uniform Step { StepConstants tile; };
+#endif
 
 // A step planned for an upper bound also runs a job that is smaller.
 int position_end() { return min(tile.position_end, job.total.x); }
 int column_end() { return min(tile.column_end, job.total.y); }
+
+// n/d and what remains of n, for n >= 0 and d > 0: the quotient of floats is put right, which is faster by far than dividing
+// integers on a device that does so lane by lane. The first quotient is wrong by n/d * 2^-21 at most, the second by 1.
+int divide(int n, int d, out int rest) {
+    float inverse = 1.0 / float(d);
+    int quotient = int(float(n) * inverse);
+    rest = n - quotient * d;
+    int more = int(floor(float(rest) * inverse));
+    quotient += more;
+    rest -= more * d;
+    int wrong = rest < 0 ? -1 : rest >= d ? 1 : 0;
+    rest -= wrong * d;
+    return quotient + wrong;
+}
 
 struct Position {
     ivec3 q;
@@ -53,17 +77,16 @@ struct Position {
 
 Position position_of(int index) {
     Position p;
-    p.q.x = index % job.count.x;
-    index /= job.count.x;
-    p.q.y = index % job.count.y;
-    index /= job.count.y;
-    p.q.z = index % job.count.z;
-    p.image = index / job.count.z;
+    int rows = divide(index, job.count.x, p.q.x);
+    int planes = divide(rows, job.count.y, p.q.y);
+    p.image = divide(planes, job.count.z, p.q.z);
     return p;
 }
 
 ivec3 tap_of(int index) {
-    return ivec3(index % job.taps.x, index / job.taps.x % job.taps.y, index / job.taps.x / job.taps.y);
+    ivec3 tap;
+    tap.z = divide(divide(index, job.taps.x, tap.x), job.taps.y, tap.y);
+    return tap;
 }
 
 ivec3 next_tap(ivec3 tap) {
@@ -84,12 +107,8 @@ struct Column {
 
 Column column_of(int index) {
     Column c;
-    c.channel = index % job.folds.w;
-    index /= job.folds.w;
-    c.fold.x = index % job.folds.x;
-    index /= job.folds.x;
-    c.fold.y = index % job.folds.y;
-    c.fold.z = index / job.folds.y;
+    int fold = divide(index, job.folds.w, c.channel);
+    c.fold.z = divide(divide(fold, job.folds.x, c.fold.x), job.folds.y, c.fold.y);
     return c;
 }
 
