@@ -82,7 +82,7 @@ static int32_t product_width(int64_t columns) { return columns <= 2 * TILEFOLD_W
 /* Columns and rows of positions of a product by subgroups: all the columns where they are few, and as many sums as the first
  * cache holds without a compiler taking long over them. */
 static void choose_broadcast(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
-    static const struct { int32_t columns, rows; } choices[] = {{1, 8}, {4, 8}, {8, 8}, {16, 4}, {32, 4}};
+    static const struct { int32_t columns, rows; } choices[] = {{1, 8}, {4, 8}, {8, 8}, {16, 8}, {32, 4}};
     int choice = 0, last = sizeof choices / sizeof choices[0] - 1;
     while (choice < last && choices[choice].columns < s->columns) choice++;
     p->constants.columns = choices[choice].columns;

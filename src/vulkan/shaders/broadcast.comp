@@ -27,7 +27,6 @@
 #define READS_INPUT
 #endif
 #define OWN_WORKGROUP
-#define COPIES_CONSTANTS
 #include "job.glsl"
 #include "tensors.glsl"
 #include "partial.glsl"
@@ -67,21 +66,7 @@ float load_left(int i, int c) {
 #endif
 }
 
-// Loads within branches and loops are slow, so all constants are taken first. Mesa's software device also compiles a shader
-// anew, at each dispatch, for the values of those that branches and loops depend on; what a lane hands over is no constant.
-void take_constants() {
-    job = bound;
-    tile = pushed;
-    job.taps = subgroupShuffle(job.taps, 0u);
-    job.first = subgroupShuffle(job.first, 0u);
-    job.base = subgroupShuffle(job.base, 0u);
-    tile.flags = subgroupShuffle(tile.flags, 0u);
-    tile.k_begin = subgroupShuffle(tile.k_begin, 0u);
-    tile.k_end = subgroupShuffle(tile.k_end, 0u);
-}
-
 void main() {
-    take_constants();
     int lane = int(gl_SubgroupInvocationID), group = tile.group_begin + int(gl_WorkGroupID.z);
     int position0 = tile.position_begin + int(gl_WorkGroupID.x) * ROWS * LANES;
     int column0 = tile.column_begin + int(gl_WorkGroupID.y) * COLUMNS;
@@ -126,12 +111,12 @@ void main() {
     }
 #endif
 
-    int k = tile.k_begin, channel = k % job.taps.w;
-    ivec3 tap = tap_of(k / job.taps.w);
+    int k = tile.k_begin, channel = k % taps.w;
+    ivec3 tap = tap_of(k / taps.w);
     while (k < tile.k_end) {
         find_elements(k, tap, channel);
         int weight = dot_int(tap, job.weight_tap.xyz) + channel * job.weight_fold.w;
-        int run = min(job.taps.w - channel, tile.k_end - k);
+        int run = min(taps.w - channel, tile.k_end - k);
         for (int c = 0; c < run; c++) {
             float a[ROWS], b[WORDS];
             [[unroll]] for (int i = 0; i < ROWS; i++) a[i] = load_left(i, c);

@@ -8,7 +8,7 @@
 layout(local_size_x = 64) in;
 #endif
 
-struct JobConstants {
+struct Job {
     ivec4 count;       // positions along x, y, z; images
     ivec4 taps;        // taps along x, y, z; channels of a group
     ivec4 in_first;    // first input position along x, y, z; elements from image to image
@@ -30,7 +30,7 @@ struct JobConstants {
 const int FIRST = 1, LAST = 2;    // the sum begins here; it ends here
 const int COLUMNS_FIRST = 4;     // neighbouring outputs lie along the columns: so do neighbouring invocations
 
-struct StepConstants {
+struct Step {
     int position_begin, position_end; // as planned: a smaller problem may have fewer, see ends below
     int column_begin, column_end;
     int group_begin;
@@ -42,15 +42,22 @@ struct StepConstants {
     int spread;           // direct: units that lie in the first dimension
 };
 
-#ifdef COPIES_CONSTANTS
-layout(std140, set = 0, binding = 4) uniform Job { JobConstants bound; };
-layout(push_constant) uniform Step { StepConstants pushed; };
-JobConstants job;
-StepConstants tile;
-#else
-layout(std140, set = 0, binding = 4) uniform Job { JobConstants job; };
-layout(push_constant) uniform Step { StepConstants tile; };
-#endif
+layout(std140, set = 0, binding = 4) uniform Bound { Job bound; };
+layout(push_constant) uniform Pushed { Step pushed; };
+
+// What a step and its job are told, plus a zero that only the hardware knows. lavapipe compiles a shader anew, at every
+// dispatch, for the values of uniforms and push constants that by themselves decide a branch or end a loop (Mesa's
+// lvp_inline_uniforms.c); these never do. All is loaded first of all: within a branch or a loop that would be slow there too.
+int zero = min(int(gl_WorkGroupID.x), 0);
+Job job = bound;
+Step tile = Step(pushed.position_begin + zero, pushed.position_end + zero, pushed.column_begin + zero,
+                 pushed.column_end + zero, pushed.group_begin + zero, pushed.k_begin + zero, pushed.k_end + zero,
+                 pushed.flags + zero, pushed.unfolded + zero, pushed.pitch + zero, pushed.partial + zero,
+                 pushed.spread + zero);
+ivec4 taps = job.taps + zero;
+
+bool has_bias() { return job.first.z + zero >= 0; }
+bool bias_is_f32() { return job.base.z + zero != 0; }
 
 // A step planned for an upper bound also runs a job that is smaller.
 int position_end() { return min(tile.position_end, job.total.x); }
@@ -85,14 +92,14 @@ Position position_of(int index) {
 
 ivec3 tap_of(int index) {
     ivec3 tap;
-    tap.z = divide(divide(index, job.taps.x, tap.x), job.taps.y, tap.y);
+    tap.z = divide(divide(index, taps.x, tap.x), taps.y, tap.y);
     return tap;
 }
 
 ivec3 next_tap(ivec3 tap) {
-    if (++tap.x < job.taps.x) return tap;
+    if (++tap.x < taps.x) return tap;
     tap.x = 0;
-    if (++tap.y < job.taps.y) return tap;
+    if (++tap.y < taps.y) return tap;
     return ivec3(0, 0, tap.z + 1);
 }
 

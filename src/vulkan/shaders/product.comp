@@ -39,8 +39,8 @@ shared ivec4 k_input[2 * DEPTH];
 shared int k_weight[2 * DEPTH];
 
 void describe_k(int k, int slot) {
-    int channel = k % job.taps.w;
-    ivec3 j = tap_of(k / job.taps.w);
+    int channel = k % taps.w;
+    ivec3 j = tap_of(k / taps.w);
     k_input[slot] = ivec4(j * job.in_tap.xyz, channel * job.in_tap.w);
     k_weight[slot] = dot_int(j, job.weight_tap.xyz) + channel * job.weight_fold.w;
 }

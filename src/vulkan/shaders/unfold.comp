@@ -23,8 +23,8 @@ void main() {
     int word = int(gl_GlobalInvocationID.x), per_word = TYPE == F32 ? 1 : 2, words = tile.pitch / per_word;
     if (word >= words) return;
     int k = tile.k_begin + int(gl_WorkGroupID.y), group = tile.group_begin + int(gl_WorkGroupID.z);
-    int channel = k % job.taps.w;
-    ivec3 j = tap_of(k / job.taps.w);
+    int channel = k % taps.w;
+    ivec3 j = tap_of(k / taps.w);
     int position = tile.position_begin + word * per_word, offset = input_of_image(0, group) + channel * job.in_tap.w;
     uint bits = element_bits(position, j * job.in_tap.xyz, offset);
     if (TYPE != F32) bits |= element_bits(position + 1, j * job.in_tap.xyz, offset) << 16;
