@@ -2,18 +2,24 @@
 # The Vulkan device: its sources, and its shaders as SPIR-V in C arrays, made in ${CMAKE_CURRENT_BINARY_DIR}/shaders. It needs
 # Vulkan's headers and glslc where it is built, and nothing to link: a driver is opened when a program asks for one.
 
-# A shader compiled with some definitions, without and with 16-bit elements in buffers, as <name>.h and <name>16.h.
+# A shader compiled with some definitions, without and with 16-bit elements in buffers, as <name>.h and <name>16.h. Each is a line
+# of shaders/variants.txt, "<name> <flags of glslc> <source>": tests/test_msl.sh goes by it.
 function(tilefold_shader name source)
     set(folder ${CMAKE_CURRENT_SOURCE_DIR}/src/vulkan/shaders)
     file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/shaders)
+    if(NOT TILEFOLD_SHADERS)
+        file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/shaders/variants.txt "")
+    endif()
     foreach(variant "" 16)
         set(made ${CMAKE_CURRENT_BINARY_DIR}/shaders/${name}${variant}.h)
-        set(defines ${ARGN})
+        set(flags --target-env=vulkan1.1 -O -Werror ${ARGN})
         if(variant)
-            list(APPEND defines -DSTORAGE16)
+            list(APPEND flags -DSTORAGE16)
         endif()
+        list(JOIN flags " " words)
+        file(APPEND ${CMAKE_CURRENT_BINARY_DIR}/shaders/variants.txt "${name}${variant} ${words} ${source}.comp\n")
         add_custom_command(OUTPUT ${made}
-            COMMAND ${TILEFOLD_GLSLC} --target-env=vulkan1.1 -O -Werror ${defines} -mfmt=c ${folder}/${source}.comp -o ${made}
+            COMMAND ${TILEFOLD_GLSLC} ${flags} -mfmt=c ${folder}/${source}.comp -o ${made}
             DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/tensors.glsl
             COMMENT "Compiling shader ${name}${variant}" VERBATIM)
         list(APPEND TILEFOLD_SHADERS ${made})

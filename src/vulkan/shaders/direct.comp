@@ -15,6 +15,7 @@
 #include "tensors.glsl"
 
 layout(constant_id = 1) const int COLUMNS = 4;
+const int MOST_COLUMNS = 4; // Metal has no arrays whose size a specialisation sets
 
 void main() {
     int first = int(gl_GlobalInvocationID.x), second = int(gl_WorkGroupID.y);
@@ -31,21 +32,22 @@ void main() {
     int in_offset = input_of_image(p.image, group);
     int out_offset = output_of_group(group) + output_of_position(p);
 
-    precise float sum[COLUMNS];
-    int weight[COLUMNS];
+    precise float sum[MOST_COLUMNS];
+    int weight[MOST_COLUMNS];
     [[unroll]] for (int j = 0; j < COLUMNS; j++) {
         int n = min(column0 + j, job.total.y - 1); // one past the end repeats the last
         weight[j] = job.first.y + group * job.weight_tap.w + weight_of_column(column_of(n));
         sum[j] = first_value(group, n);
     }
-    for (int z = 0; z < job.taps.z; z++) {
-        for (int y = 0; y < job.taps.y; y++) {
-            for (int x = 0; x < job.taps.x; x++) {
+    ivec4 taps = job.taps; // not read in the loops' conditions: GPU-assisted validation makes invalid code of that
+    for (int z = 0; z < taps.z; z++) {
+        for (int y = 0; y < taps.y; y++) {
+            for (int x = 0; x < taps.x; x++) {
                 ivec3 at = origin + ivec3(x, y, z) * job.in_tap.xyz;
                 bool there = inside(at);
                 int element = in_offset + dot_int(at, job.in_stride.xyz);
                 int tap = dot_int(ivec3(x, y, z), job.weight_tap.xyz);
-                for (int c = 0; c < job.taps.w; c++) {
+                for (int c = 0; c < taps.w; c++) {
                     float value = 0.0;
                     if (there) value = decode(input_bits(element + c * job.in_tap.w));
                     [[unroll]] for (int j = 0; j < COLUMNS; j++) {
