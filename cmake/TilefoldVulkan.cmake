@@ -2,28 +2,23 @@
 # The Vulkan device: its sources, and its shaders as SPIR-V in C arrays, made in ${CMAKE_CURRENT_BINARY_DIR}/shaders. It needs
 # Vulkan's headers and glslc where it is built, and nothing to link: a driver is opened when a program asks for one.
 
-# A shader compiled with some definitions, without and with 16-bit elements in buffers, as <name>.h and <name>16.h. Each is a line
-# of shaders/variants.txt, "<name> <flags of glslc> <source>": tests/test_msl.sh goes by it.
-function(tilefold_shader name source)
+# <made>.h from <source>.comp, with further options of glslc. Each is a line of shaders/variants.txt, "<made> <options> <source>.comp",
+# which tests/test_msl.sh goes by.
+function(tilefold_shader made source)
     set(folder ${CMAKE_CURRENT_SOURCE_DIR}/src/vulkan/shaders)
-    file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/shaders)
+    set(header ${CMAKE_CURRENT_BINARY_DIR}/shaders/${made}.h)
+    set(variants ${CMAKE_CURRENT_BINARY_DIR}/shaders/variants.txt)
     if(NOT TILEFOLD_SHADERS)
-        file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/shaders/variants.txt "")
+        file(WRITE ${variants} "")
     endif()
-    foreach(variant "" 16)
-        set(made ${CMAKE_CURRENT_BINARY_DIR}/shaders/${name}${variant}.h)
-        set(flags --target-env=vulkan1.1 -O -Werror ${ARGN})
-        if(variant)
-            list(APPEND flags -DSTORAGE16)
-        endif()
-        list(JOIN flags " " words)
-        file(APPEND ${CMAKE_CURRENT_BINARY_DIR}/shaders/variants.txt "${name}${variant} ${words} ${source}.comp\n")
-        add_custom_command(OUTPUT ${made}
-            COMMAND ${TILEFOLD_GLSLC} ${flags} -mfmt=c ${folder}/${source}.comp -o ${made}
-            DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/tensors.glsl
-            COMMENT "Compiling shader ${name}${variant}" VERBATIM)
-        list(APPEND TILEFOLD_SHADERS ${made})
-    endforeach()
+    set(options --target-env=vulkan1.1 -O -Werror ${ARGN})
+    list(JOIN options " " words)
+    file(APPEND ${variants} "${made} ${words} ${source}.comp\n")
+    add_custom_command(OUTPUT ${header}
+        COMMAND ${TILEFOLD_GLSLC} ${options} -mfmt=c ${folder}/${source}.comp -o ${header}
+        DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/tensors.glsl
+        COMMENT "Compiling shader ${made}" VERBATIM)
+    list(APPEND TILEFOLD_SHADERS ${header})
     set(TILEFOLD_SHADERS ${TILEFOLD_SHADERS} PARENT_SCOPE)
 endfunction()
 
@@ -38,10 +33,17 @@ macro(tilefold_vulkan)
         message(STATUS "Vulkan switched off: ${if_not}")
     elseif(Vulkan_INCLUDE_DIR AND TILEFOLD_GLSLC)
         message(STATUS "Vulkan headers and glslc found: --device vulkan is there")
-        tilefold_shader(direct direct)
-        tilefold_shader(implicit product)
-        tilefold_shader(unfolded product -DUNFOLDED)
-        tilefold_shader(unfold unfold)
+        foreach(half "" 16) # without and with 16-bit elements in buffers
+            set(define "")
+            if(half)
+                set(define -DSTORAGE16)
+            endif()
+            tilefold_shader(direct${half} direct ${define})
+            tilefold_shader(implicit${half} product ${define})
+            tilefold_shader(unfolded${half} product -DUNFOLDED ${define})
+            tilefold_shader(unfold${half} unfold ${define})
+        endforeach()
+        tilefold_shader(peak peak)
         list(APPEND have TILEFOLD_HAVE_VULKAN)
         list(APPEND dependencies ${CMAKE_DL_LIBS})
         list(APPEND sources
@@ -55,6 +57,7 @@ macro(tilefold_vulkan)
             src/vulkan/limits.c
             src/vulkan/loader.c
             src/vulkan/memory.c
+            src/vulkan/peak.c
             src/vulkan/plan.c
             src/vulkan/record.c
             src/vulkan/sets.c
