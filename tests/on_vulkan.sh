@@ -13,6 +13,11 @@ if ! "$tilefold" devices | grep -q '^vulkan:0 '; then
     exit 77
 fi
 export VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation
+# Mesa keeps compiled shaders without regard to the vector width.
+if [ -n "${LP_NATIVE_VECTOR_WIDTH:-}" ]; then
+    export MESA_SHADER_CACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/mesa_shader_cache_$LP_NATIVE_VECTOR_WIDTH"
+    mkdir -p "$MESA_SHADER_CACHE_DIR"
+fi
 feature=VK_VALIDATION_FEATURE_ENABLE
 if [ -n "${TILEFOLD_TEST_GPU_ASSISTED:-}" ]; then
     export VK_LAYER_ENABLES=${feature}_GPU_ASSISTED_EXT:${feature}_GPU_ASSISTED_RESERVE_BINDING_SLOT_EXT
