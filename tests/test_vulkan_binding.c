@@ -463,12 +463,8 @@ static void test_import(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_views),
-        cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_without_queue),
-        cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_import),
+        cmocka_unit_test(test_views),  cmocka_unit_test(test_windows), cmocka_unit_test(test_without_queue),
+        cmocka_unit_test(test_resize), cmocka_unit_test(test_refused), cmocka_unit_test(test_import),
     };
     cmocka_set_test_filter(getenv("TILEFOLD_TEST_FILTER"));
     return cmocka_run_group_tests_name("vulkan binding", tests, NULL, NULL);

@@ -31,7 +31,8 @@ static tilefold_plan_options plan_options(tilefold_algorithm algorithm, int64_t 
 }
 
 /* Computes the problem and compares it with float64. The outputs are left in `got`, or not kept where that is NULL. */
-static void check_problem(tilefold_context *context, const test_problem *made, tilefold_algorithm algorithm, void *got) {
+static void check_problem(tilefold_context *context, const test_problem *made, tilefold_algorithm algorithm,
+                          void *got) {
     tensors t = make_tensors(made);
     tilefold_plan_options options = plan_options(algorithm, TILEFOLD_DEFAULT_SCRATCH_LIMIT_BYTES);
     tilefold_message message = {""};

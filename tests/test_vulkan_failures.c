@@ -338,8 +338,8 @@ static test_problem small_problem(tilefold_type type) {
 }
 
 static void fail_each_call(const scenario *s, tensors *t, const void *expected) {
-    static const VkResult results[] = {VK_ERROR_OUT_OF_HOST_MEMORY, VK_ERROR_OUT_OF_DEVICE_MEMORY,
-                                       VK_ERROR_DEVICE_LOST, VK_ERROR_INITIALIZATION_FAILED};
+    static const VkResult results[] = {VK_ERROR_OUT_OF_HOST_MEMORY, VK_ERROR_OUT_OF_DEVICE_MEMORY, VK_ERROR_DEVICE_LOST,
+                                       VK_ERROR_INITIALIZATION_FAILED};
     faults.calls = faults.fail_at = 0;
     assert_false(run_steps(&(run){.scenario = s, .tensors = t, .expected = expected}, TILEFOLD_OK, "no fault"));
     int64_t calls = faults.calls;
