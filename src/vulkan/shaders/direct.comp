@@ -39,7 +39,6 @@ void main() {
         weight[j] = job.first.y + group * job.weight_tap.w + weight_of_column(column_of(n));
         sum[j] = first_value(group, n);
     }
-    ivec4 taps = job.taps; // not read in the loops' conditions: GPU-assisted validation makes invalid code of that
     for (int z = 0; z < taps.z; z++) {
         for (int y = 0; y < taps.y; y++) {
             for (int x = 0; x < taps.x; x++) {

@@ -23,12 +23,12 @@ void main() {
     int word = int(gl_GlobalInvocationID.x), per_word = TYPE == F32 ? 1 : 2, words = tile.pitch / per_word;
     if (word >= words) return;
     int k = tile.k_begin + int(gl_WorkGroupID.y), group = tile.group_begin + int(gl_WorkGroupID.z);
-    int channel = k % job.taps.w, tap = k / job.taps.w;
+    int channel = k % taps.w, tap = k / taps.w;
     ivec3 j;
-    j.x = tap % job.taps.x;
-    tap /= job.taps.x;
-    j.y = tap % job.taps.y;
-    j.z = tap / job.taps.y;
+    j.x = tap % taps.x;
+    tap /= taps.x;
+    j.y = tap % taps.y;
+    j.z = tap / taps.y;
     int position = tile.position_begin + word * per_word, offset = input_of_image(0, group) + channel * job.in_tap.w;
     uint bits = element_bits(position, j * job.in_tap.xyz, offset);
     if (TYPE != F32) bits |= element_bits(position + 1, j * job.in_tap.xyz, offset) << 16;
