@@ -204,7 +204,7 @@ static void test_views(void **state) {
         own_device own = own_open(storage16);
         tilefold_vulkan_options options = own_options(&own);
         tilefold_context *context = own_context(&options);
-        problem_run run = begin_problems(80);
+        problem_run run = begin_problems(40);
         int failures = 0;
         for (int64_t i = 0; i < run.count && failures < 3; i++) {
             test_problem made = make_problem(problem_seed(&run, i), 20000);

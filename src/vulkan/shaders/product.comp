@@ -57,9 +57,9 @@ void fill_left(int lane, int position, ivec3 origin, int offset, int k0, int cou
             int element = (int(gl_WorkGroupID.z) * (tile.k_end - tile.k_begin) + k0 - tile.k_begin + r) * tile.pitch +
                           position - tile.position_begin;
             if (TYPE == F32)
-                value = uintBitsToFloat(scratch[tile.unfolded + element]);
+                value = uintBitsToFloat(unfolded[tile.unfolded + element]);
             else
-                value = decode(half_of(scratch[tile.unfolded + (element >> 1)], element));
+                value = decode(half_of(unfolded[tile.unfolded + (element >> 1)], element));
 #else
             ivec4 k = k_input[slot + r];
             ivec3 at = origin + k.xyz;
