@@ -19,10 +19,10 @@ MAKEFLAGS += --no-print-directory
 # pthreadpool: threads; cpuinfo: cache sizes.
 # libvulkan-dev: Vulkan's headers; glslc: its shaders.
 OPTIONAL_PACKAGES := libpthreadpool-dev libcpuinfo-dev libvulkan-dev glslc
-# cmocka; what the demo reads recordings with; a Vulkan device in software and the validation layers; a second compiler; C++
-# and pkg-config for the consumer project; the AArch64 build and what runs it; what drives the command line, and ONNX's own
-# cases.
-TEST_PACKAGES := libcmocka-dev libsndfile1-dev mesa-vulkan-drivers vulkan-validationlayers clang \
+# cmocka; what the demo reads recordings with; a Vulkan device in software, the validation layers, and what checks shaders and
+# translates them; a second compiler; C++ and pkg-config for the consumer project; the AArch64 build and what runs it; what
+# drives the command line, and ONNX's own cases.
+TEST_PACKAGES := libcmocka-dev libsndfile1-dev mesa-vulkan-drivers vulkan-validationlayers spirv-tools spirv-cross clang \
                  clang-format g++ pkg-config gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user \
                  python3-numpy python3-onnx libonnx-testdata
 

@@ -2,13 +2,20 @@
 # The Vulkan device: its sources, and its shaders as SPIR-V in C arrays, made in ${CMAKE_CURRENT_BINARY_DIR}/shaders. It needs
 # Vulkan's headers and glslc where it is built, and nothing to link: a driver is opened when a program asks for one.
 
-# <made>.h from <source>.comp, with further options of glslc.
+# <made>.h from <source>.comp, with further options of glslc. Each is a line of shaders/variants.txt, "<made> <options> <source>.comp",
+# which tests/test_msl.sh goes by.
 function(tilefold_shader made source)
     set(folder ${CMAKE_CURRENT_SOURCE_DIR}/src/vulkan/shaders)
     set(header ${CMAKE_CURRENT_BINARY_DIR}/shaders/${made}.h)
-    file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/shaders)
+    set(variants ${CMAKE_CURRENT_BINARY_DIR}/shaders/variants.txt)
+    if(NOT TILEFOLD_SHADERS)
+        file(WRITE ${variants} "")
+    endif()
+    set(options --target-env=vulkan1.1 -O -Werror ${ARGN})
+    list(JOIN options " " words)
+    file(APPEND ${variants} "${made} ${words} ${source}.comp\n")
     add_custom_command(OUTPUT ${header}
-        COMMAND ${TILEFOLD_GLSLC} --target-env=vulkan1.1 -O -Werror ${ARGN} -mfmt=c ${folder}/${source}.comp -o ${header}
+        COMMAND ${TILEFOLD_GLSLC} ${options} -mfmt=c ${folder}/${source}.comp -o ${header}
         DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/partial.glsl ${folder}/tensors.glsl
         COMMENT "Compiling shader ${made}" VERBATIM)
     list(APPEND TILEFOLD_SHADERS ${header})

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Runs a test on the first Vulkan device with the validation layers and their synchronisation checks on. Any message of theirs
-# is a failure.
+# Runs a test on the first Vulkan device with the validation layers and their synchronisation checks on, or, where
+# TILEFOLD_TEST_GPU_ASSISTED is set, with their checks inside shaders. Any message of theirs is a failure.
 #
 #   on_vulkan.sh TILEFOLD COMMAND...
 set -eu
@@ -13,7 +13,17 @@ if ! "$tilefold" devices | grep -q '^vulkan:0 '; then
     exit 77
 fi
 export VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation
-export VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT
+# Mesa keeps compiled shaders without regard to the vector width.
+if [ -n "${LP_NATIVE_VECTOR_WIDTH:-}" ]; then
+    export MESA_SHADER_CACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/mesa_shader_cache_$LP_NATIVE_VECTOR_WIDTH"
+    mkdir -p "$MESA_SHADER_CACHE_DIR"
+fi
+feature=VK_VALIDATION_FEATURE_ENABLE
+if [ -n "${TILEFOLD_TEST_GPU_ASSISTED:-}" ]; then
+    export VK_LAYER_ENABLES=${feature}_GPU_ASSISTED_EXT:${feature}_GPU_ASSISTED_RESERVE_BINDING_SLOT_EXT
+else
+    export VK_LAYER_ENABLES=${feature}_SYNCHRONIZATION_VALIDATION_EXT
+fi
 if ! VK_LOADER_DEBUG=layer "$tilefold" devices 2>&1 | grep -qi 'insert.*VK_LAYER_KHRONOS_validation\|Loading layer library.*validation'; then
     echo "skipped: the validation layers are not installed (Debian: vulkan-validationlayers)"
     exit 77

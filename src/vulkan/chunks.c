@@ -76,13 +76,32 @@ static bool cut_weights(tilefold_vulkan_chunking *c) {
     return false;
 }
 
-/* Makes the input, or with it the output, smaller: images, rows, then groups, which read separate channels. */
-static bool cut_tensors(tilefold_vulkan_chunking *c, bool output_alone) {
-    int64_t *sizes[] = {&c->images, &c->axis[0], &c->axis[1], &c->groups, &c->axis[2], &c->outputs};
-    size_t usable = sizeof sizes / sizeof sizes[0] - !output_alone;
-    for (size_t i = 0; i < usable; i++)
-        if (*sizes[i] > 1) return halve(sizes[i]);
-    return false;
+enum { TENSOR_CUTS = 6 };
+
+static int64_t *tensor_cut(tilefold_vulkan_chunking *c, int cut) {
+    int64_t *const sizes[TENSOR_CUTS] = {&c->images, &c->axis[0], &c->axis[1], &c->groups, &c->axis[2], &c->outputs};
+    return sizes[cut];
+}
+
+/* What is left to bind of input and output after a cut. Copies shrink by any; of tensors in place, which are bound from their
+ * first element to their last, by some cuts much and by others hardly. */
+static int64_t bytes_after(const tilefold_geometry *g, tilefold_vulkan_chunking c, int cut) {
+    halve(tensor_cut(&c, cut));
+    tilefold_vulkan_sizes sizes = tilefold_vulkan_chunk_sizes(g, &c);
+    return tilefold_saturating_add(sizes.bytes[TILEFOLD_INPUT], sizes.bytes[TILEFOLD_OUTPUT]);
+}
+
+/* Makes the input, or with it the output, smaller. Copied: images, rows, then groups, which read separate channels. */
+static bool cut_tensors(const tilefold_geometry *g, tilefold_vulkan_chunking *c, bool output_alone) {
+    int best = -1;
+    int64_t least = INT64_MAX;
+    for (int cut = 0; cut < TENSOR_CUTS - !output_alone; cut++) {
+        if (*tensor_cut(c, cut) == 1 || (best >= 0 && !c->in_place)) continue;
+        int64_t bytes = bytes_after(g, *c, cut);
+        if (best < 0 || bytes < least) best = cut, least = bytes;
+    }
+    if (best >= 0) halve(tensor_cut(c, best));
+    return best >= 0;
 }
 
 static int far_axis(const tilefold_geometry *g, const tilefold_vulkan_chunking *c) {
@@ -117,7 +136,7 @@ tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *g, bool i
         bool weight_fits = within(&sizes, most, TILEFOLD_WEIGHT) && within(&sizes, most, TILEFOLD_BIAS);
         bool input_fits = within(&sizes, most, TILEFOLD_INPUT);
         if ((weight_fits && input_fits && within(&sizes, most, TILEFOLD_OUTPUT)) || !possible) break;
-        possible = weight_fits ? cut_tensors(&c, input_fits) : cut_weights(&c);
+        possible = weight_fits ? cut_tensors(g, &c, input_fits) : cut_weights(&c);
         sizes = tilefold_vulkan_chunk_sizes(g, &c);
     }
     if (!possible)

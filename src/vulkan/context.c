@@ -128,12 +128,19 @@ void tilefold_vulkan_destroy_objects(tilefold_vulkan_context *context) {
 VkResult tilefold_vulkan_submit(tilefold_vulkan_context *context, VkCommandBuffer commands) {
     const tilefold_vulkan_functions *vk = &context->vk;
     VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &commands};
+    VkResult result = vk->ResetFences(context->device, 1, &context->fence);
+    if (result != VK_SUCCESS) return result;
     if (context->lock_queue) context->lock_queue(context->queue_user);
-    VkResult result = vk->QueueSubmit(context->queue, 1, &info, context->fence);
+    result = vk->QueueSubmit(context->queue, 1, &info, context->fence);
     if (context->unlock_queue) context->unlock_queue(context->queue_user);
     if (result != VK_SUCCESS) return result;
     result = vk->WaitForFences(context->device, 1, &context->fence, VK_TRUE, UINT64_MAX);
-    return result == VK_SUCCESS ? vk->ResetFences(context->device, 1, &context->fence) : result;
+    if (result == VK_SUCCESS) return result;
+    /* What was submitted may be running still, and its objects are about to be reset or destroyed. */
+    if (context->lock_queue) context->lock_queue(context->queue_user);
+    vk->QueueWaitIdle(context->queue);
+    if (context->unlock_queue) context->unlock_queue(context->queue_user);
+    return result;
 }
 
 void tilefold_vulkan_begin_time(const tilefold_vulkan_context *context, VkCommandBuffer commands) {
@@ -147,12 +154,14 @@ void tilefold_vulkan_end_time(const tilefold_vulkan_context *context, VkCommandB
     context->vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, context->timestamps, 1);
 }
 
-double tilefold_vulkan_get_time(const tilefold_vulkan_context *context) {
+VkResult tilefold_vulkan_get_time(const tilefold_vulkan_context *context, double *seconds) {
     uint64_t at[2];
-    if (!context->timestamps) return 0;
+    *seconds = 0;
+    if (!context->timestamps) return VK_SUCCESS;
     VkResult result = context->vk.GetQueryPoolResults(context->device, context->timestamps, 0, 2, sizeof at, at,
                                                       sizeof at[0], VK_QUERY_RESULT_64_BIT);
-    return result == VK_SUCCESS ? (double)(at[1] - at[0]) * context->traits.timestamp_seconds : 0;
+    if (result == VK_SUCCESS) *seconds = (double)(at[1] - at[0]) * context->traits.timestamp_seconds;
+    return result;
 }
 
 /* ------------------------------------------------------------------------------------------------- pipelines ---- */
@@ -218,8 +227,13 @@ tilefold_status tilefold_vulkan_get_pipeline_cache(tilefold_context *context, vo
     if (context->device != &tilefold_vulkan_device)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "the context is not of a Vulkan device");
     const tilefold_vulkan_context *vulkan = context->state;
-    VkResult result = vulkan->vk.GetPipelineCacheData(vulkan->device, vulkan->cache, bytes, data);
-    if (result == VK_INCOMPLETE)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "the pipeline cache is larger than the room for it");
+    size_t needed = 0; /* asked for first: Mesa's software device does not say how much it wrote */
+    VkResult result = vulkan->vk.GetPipelineCacheData(vulkan->device, vulkan->cache, &needed, NULL);
+    if (result == VK_SUCCESS && data && *bytes >= needed)
+        result = vulkan->vk.GetPipelineCacheData(vulkan->device, vulkan->cache, &needed, data);
+    if (result == VK_INCOMPLETE || (result == VK_SUCCESS && data && *bytes < needed))
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "the pipeline cache is larger than the room of %zu bytes for it", *bytes);
+    if (result == VK_SUCCESS) *bytes = needed;
     return result == VK_SUCCESS ? TILEFOLD_OK : tilefold_vulkan_fail(message, result, "reading the pipeline cache");
 }

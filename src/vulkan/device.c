@@ -24,7 +24,7 @@ static void make_list(void) {
     VkInstance instance = VK_NULL_HANDLE;
     VkPhysicalDevice devices[TILEFOLD_VULKAN_MAX_DEVICES];
     if (tilefold_vulkan_load(&vk, NULL, &instance, NULL) != TILEFOLD_OK) return;
-    list_count = tilefold_vulkan_enumerate(&vk, instance, devices);
+    tilefold_vulkan_enumerate(&vk, instance, devices, &list_count); /* none where it fails */
     for (uint32_t i = 0; i < list_count; i++)
         list[i].traits = tilefold_vulkan_get_traits(&vk, devices[i], list[i].name);
     vk.DestroyInstance(instance, NULL);
@@ -65,22 +65,31 @@ static uint32_t choose_queue_family(const tilefold_vulkan_functions *vk, VkPhysi
     return chosen;
 }
 
-static VkResult create_device(tilefold_vulkan_context *context, const tilefold_allocator *allocator) {
+/* A device with the first must have it enabled. */
+static const char *const wished[] = {"VK_KHR_portability_subset", VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME};
+enum { PORTABILITY, HOST_MEMORY, WISHED };
+
+static VkResult find_extensions(const tilefold_vulkan_context *context, const tilefold_allocator *allocator,
+                                bool has[WISHED]) {
     const uint32_t room = 512;
     VkExtensionProperties *extensions = allocator->allocate(allocator->user, room * sizeof *extensions, 64);
-    if (!extensions) return VK_ERROR_OUT_OF_HOST_MEMORY;
-    /* A device with the first must have it enabled. */
-    static const char *const wished[] = {"VK_KHR_portability_subset", VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME};
-    const char *enabled[2];
-    uint32_t count = 0;
-    for (int i = 0; i < 2; i++)
-        if (tilefold_vulkan_has_extension(&context->vk, context->physical, wished[i], extensions, room)) {
-            enabled[count++] = wished[i];
-            if (i == 1)
-                context->traits.import_alignment = tilefold_vulkan_import_alignment(&context->vk, context->physical);
-        }
-    allocator->release(allocator->user, extensions, room * sizeof *extensions);
+    VkResult result = extensions ? VK_SUCCESS : VK_ERROR_OUT_OF_HOST_MEMORY;
+    for (int i = 0; i < WISHED && result == VK_SUCCESS; i++)
+        result = tilefold_vulkan_has_extension(&context->vk, context->physical, wished[i], extensions, room, &has[i]);
+    if (extensions) allocator->release(allocator->user, extensions, room * sizeof *extensions);
+    return result;
+}
 
+static VkResult create_device(tilefold_vulkan_context *context, const tilefold_allocator *allocator) {
+    bool has[WISHED];
+    const char *enabled[WISHED];
+    uint32_t count = 0;
+    VkResult result = find_extensions(context, allocator, has);
+    if (result != VK_SUCCESS) return result;
+    for (int i = 0; i < WISHED; i++)
+        if (has[i]) enabled[count++] = wished[i];
+    if (has[HOST_MEMORY])
+        context->traits.import_alignment = tilefold_vulkan_import_alignment(&context->vk, context->physical);
     float priority = 1.0f;
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                      .queueFamilyIndex = context->queue_family,
@@ -99,7 +108,9 @@ static VkResult create_device(tilefold_vulkan_context *context, const tilefold_a
 
 static tilefold_status find_device(tilefold_vulkan_context *context, int32_t index, tilefold_message *message) {
     VkPhysicalDevice devices[TILEFOLD_VULKAN_MAX_DEVICES];
-    uint32_t count = tilefold_vulkan_enumerate(&context->vk, context->instance, devices);
+    uint32_t count;
+    VkResult result = tilefold_vulkan_enumerate(&context->vk, context->instance, devices, &count);
+    if (result != VK_SUCCESS) return tilefold_vulkan_fail(message, result, "vkEnumeratePhysicalDevices");
     if ((uint32_t)index >= count)
         return tilefold_fail(message, TILEFOLD_NO_DEVICE,
                              "there is no Vulkan device %d: %u of them run compute shaders", (int)index, count);

@@ -48,11 +48,13 @@ static tilefold_status submit(execution *e) {
     tilefold_vulkan_show_to_host(&context->vk, context->commands);
     tilefold_vulkan_end_time(context, context->commands);
     VkResult result = context->vk.EndCommandBuffer(context->commands);
+    double seconds = 0;
     if (result == VK_SUCCESS) result = tilefold_vulkan_submit(context, context->commands);
+    if (result == VK_SUCCESS) result = tilefold_vulkan_get_time(context, &seconds);
     if (result != VK_SUCCESS) return tilefold_vulkan_fail(e->message, result, "running a command buffer");
     bool stepped = e->jobs > 0;
     int64_t done = e->recorder.steps;
-    e->device_seconds += tilefold_vulkan_get_time(context);
+    e->device_seconds += seconds;
     e->jobs = e->macs = 0;
     if (stepped && e->request->progress && !e->request->progress(e->request->progress_user, done, e->total))
         return tilefold_fail(e->message, TILEFOLD_CANCELLED, "cancelled after %lld of %lld tiles", (long long)done,

@@ -67,18 +67,21 @@ void tilefold_vulkan_load_device(tilefold_vulkan_functions *vk, VkDevice device)
 }
 
 /* Devices that are not fully conformant (MoltenVK) are hidden unless an instance asks for them. */
-static bool has_portability_enumeration(const tilefold_vulkan_functions *vk) {
+static VkResult has_portability_enumeration(const tilefold_vulkan_functions *vk, bool *has) {
     VkExtensionProperties extensions[64];
     uint32_t count = sizeof extensions / sizeof extensions[0];
     VkResult result = vk->EnumerateInstanceExtensionProperties(NULL, &count, extensions);
-    for (uint32_t i = 0; (result == VK_SUCCESS || result == VK_INCOMPLETE) && i < count; i++)
-        if (strcmp(extensions[i].extensionName, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME) == 0) return true;
-    return false;
+    *has = false;
+    for (uint32_t i = 0; result >= VK_SUCCESS && i < count; i++)
+        if (strcmp(extensions[i].extensionName, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME) == 0) *has = true;
+    return result;
 }
 
 static VkResult create_instance(tilefold_vulkan_functions *vk, VkInstance *instance) {
     static const char *const extension = VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME;
-    bool portability = has_portability_enumeration(vk);
+    bool portability;
+    VkResult result = has_portability_enumeration(vk, &portability);
+    if (result < VK_SUCCESS) return result;
     VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
                                      .pEngineName = "tilefold",
                                      .apiVersion = VK_API_VERSION_1_1};
@@ -129,27 +132,28 @@ static bool has_compute(const tilefold_vulkan_functions *vk, VkPhysicalDevice de
     return false;
 }
 
-uint32_t tilefold_vulkan_enumerate(const tilefold_vulkan_functions *vk, VkInstance instance,
-                                   VkPhysicalDevice devices[TILEFOLD_VULKAN_MAX_DEVICES]) {
-    uint32_t count = TILEFOLD_VULKAN_MAX_DEVICES, used = 0;
+VkResult tilefold_vulkan_enumerate(const tilefold_vulkan_functions *vk, VkInstance instance,
+                                   VkPhysicalDevice devices[TILEFOLD_VULKAN_MAX_DEVICES], uint32_t *used) {
+    uint32_t count = TILEFOLD_VULKAN_MAX_DEVICES;
     VkResult result = vk->EnumeratePhysicalDevices(instance, &count, devices);
-    if (result != VK_SUCCESS && result != VK_INCOMPLETE) return 0;
-    for (uint32_t i = 0; i < count; i++) {
+    *used = 0;
+    for (uint32_t i = 0; result >= VK_SUCCESS && i < count; i++) {
         VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
         vk->GetPhysicalDeviceProperties2(devices[i], &properties);
         if (properties.properties.apiVersion >= VK_API_VERSION_1_1 && has_compute(vk, devices[i]))
-            devices[used++] = devices[i];
+            devices[(*used)++] = devices[i];
     }
-    return used;
+    return result < VK_SUCCESS ? result : VK_SUCCESS;
 }
 
-bool tilefold_vulkan_has_extension(const tilefold_vulkan_functions *vk, VkPhysicalDevice device, const char *name,
-                                   VkExtensionProperties *extensions, uint32_t room) {
+VkResult tilefold_vulkan_has_extension(const tilefold_vulkan_functions *vk, VkPhysicalDevice device, const char *name,
+                                       VkExtensionProperties *extensions, uint32_t room, bool *has) {
     uint32_t count = room;
     VkResult result = vk->EnumerateDeviceExtensionProperties(device, NULL, &count, extensions);
-    for (uint32_t i = 0; (result == VK_SUCCESS || result == VK_INCOMPLETE) && i < count; i++)
-        if (strcmp(extensions[i].extensionName, name) == 0) return true;
-    return false;
+    *has = false;
+    for (uint32_t i = 0; result >= VK_SUCCESS && i < count; i++)
+        if (strcmp(extensions[i].extensionName, name) == 0) *has = true;
+    return result < VK_SUCCESS ? result : VK_SUCCESS;
 }
 
 /* Offsets within a binding are 32-bit; this also leaves room for the sums that lead to them. */

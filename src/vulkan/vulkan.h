@@ -67,8 +67,8 @@ typedef struct tilefold_vulkan_traits {
 int64_t tilefold_vulkan_import_alignment(const tilefold_vulkan_functions *vk, VkPhysicalDevice device);
 
 /* Whether a device has an extension; `extensions` is room to look them up in. */
-bool tilefold_vulkan_has_extension(const tilefold_vulkan_functions *vk, VkPhysicalDevice device, const char *name,
-                                   VkExtensionProperties *extensions, uint32_t room);
+VkResult tilefold_vulkan_has_extension(const tilefold_vulkan_functions *vk, VkPhysicalDevice device, const char *name,
+                                       VkExtensionProperties *extensions, uint32_t room, bool *has);
 
 /* Lowers them to the caller's limits, which are checked before. */
 tilefold_status tilefold_vulkan_check_limits(const tilefold_vulkan_limits *limits, tilefold_message *message);
@@ -76,9 +76,9 @@ void tilefold_vulkan_clamp(tilefold_vulkan_traits *traits, const tilefold_vulkan
 
 enum { TILEFOLD_VULKAN_MAX_DEVICES = 16 };
 
-/* The devices that can run tilefold, in the driver's order. Returns how many. */
-uint32_t tilefold_vulkan_enumerate(const tilefold_vulkan_functions *vk, VkInstance instance,
-                                   VkPhysicalDevice devices[TILEFOLD_VULKAN_MAX_DEVICES]);
+/* The `used` devices that can run tilefold, in the driver's order. */
+VkResult tilefold_vulkan_enumerate(const tilefold_vulkan_functions *vk, VkInstance instance,
+                                   VkPhysicalDevice devices[TILEFOLD_VULKAN_MAX_DEVICES], uint32_t *used);
 tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_functions *vk, VkPhysicalDevice device,
                                                   char name[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE]);
 
@@ -146,7 +146,7 @@ VkResult tilefold_vulkan_submit(tilefold_vulkan_context *context, VkCommandBuffe
 /* Timestamps around what is recorded in between, and the seconds between them once it has run. */
 void tilefold_vulkan_begin_time(const tilefold_vulkan_context *context, VkCommandBuffer commands);
 void tilefold_vulkan_end_time(const tilefold_vulkan_context *context, VkCommandBuffer commands);
-double tilefold_vulkan_get_time(const tilefold_vulkan_context *context);
+VkResult tilefold_vulkan_get_time(const tilefold_vulkan_context *context, double *seconds);
 
 /* A pipeline of the context's, compiled at its first use. */
 tilefold_status tilefold_vulkan_get_pipeline(tilefold_vulkan_context *context, tilefold_vulkan_shader shader,

@@ -15,6 +15,7 @@
 #include "tensors.glsl"
 
 layout(constant_id = 1) const int COLUMNS = 4;
+const int MOST_COLUMNS = 4; // Metal has no arrays whose size a specialisation sets
 
 void main() {
     int first = int(gl_GlobalInvocationID.x), second = int(gl_WorkGroupID.y);
@@ -31,8 +32,8 @@ void main() {
     int in_offset = input_of_image(p.image, group);
     int out_offset = output_of_group(group) + output_of_position(p);
 
-    precise float sum[COLUMNS];
-    int weight[COLUMNS];
+    precise float sum[MOST_COLUMNS];
+    int weight[MOST_COLUMNS];
     [[unroll]] for (int j = 0; j < COLUMNS; j++) {
         int n = min(column0 + j, job.total.y - 1); // one past the end repeats the last
         weight[j] = job.first.y + group * job.weight_tap.w + weight_of_column(column_of(n));

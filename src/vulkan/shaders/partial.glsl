@@ -4,8 +4,8 @@
 #ifdef UNFOLDED
 // An element of the unfolded tile, counted from its first.
 float load_unfolded(int element) {
-    if (TYPE == F32) return uintBitsToFloat(scratch[tile.unfolded + element]);
-    return decode(half_of(scratch[tile.unfolded + (element >> 1)], element));
+    if (TYPE == F32) return uintBitsToFloat(unfolded[tile.unfolded + element]);
+    return decode(half_of(unfolded[tile.unfolded + (element >> 1)], element));
 }
 
 int partial_word(int position, int column) {

@@ -23,6 +23,9 @@ const int F32 = 1, F16 = 2;
 layout(std430, set = 0, binding = 0) readonly buffer Input { ELEMENT input_elements[]; };
 #else
 layout(std430, set = 0, binding = 0) buffer Scratch { uint scratch[]; };
+// The tile in it, which a product only reads: the validation layers tell its reads from writes by the name that they go by. Not
+// readonly, which would make all of the scratch so in Metal's language.
+layout(std430, set = 0, binding = 0) buffer Unfolded { uint unfolded[]; };
 #endif
 #ifdef WRITES_OUTPUT
 layout(std430, set = 0, binding = 1) readonly buffer Weight { ELEMENT weight_elements[]; };
