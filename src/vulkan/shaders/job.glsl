@@ -35,8 +35,9 @@ layout(push_constant) uniform Step {
     int group_begin;
     int k_begin, k_end;   // of the sum, k = tap*channels + channel
     int flags;            // of the above
-    int unfolded;         // word of the scratch where the unfolded tile begins, [group][k][position]
+    int unfolded;         // word of the scratch where the unfolded tile begins, if it is held there: see unfolded.glsl
     int pitch;            // its elements from k to k: even, so that a row is whole words
+    int width;            // of the three-dimensional image that holds it
     int partial;          // word where partial sums begin, [column][position], or -1: they wait in the output
     int spread;           // direct: units that lie in the first dimension
 } tile;
