@@ -14,9 +14,12 @@ bool runs_bound(void) { return getenv("TILEFOLD_TEST_BIND") != NULL; }
 
 enum { INPUT, WEIGHT, BIAS, OUTPUT, SCRATCH, MEMORIES };
 
-typedef struct imports {
-    tilefold_vulkan_import *of[MEMORIES];
-} imports;
+struct bound {
+    guarded scratch;
+    tilefold_vulkan_import *imports[MEMORIES];
+    tilefold_vulkan_tensors tensors;
+    tilefold_vulkan_binding *binding;
+};
 
 /* Imports all pages of the memory; `element` is where element (0, ..., 0) lies in it. */
 static tilefold_status import(tilefold_context *context, const guarded *memory, const void *element,
@@ -29,60 +32,92 @@ static tilefold_status import(tilefold_context *context, const guarded *memory, 
     return TILEFOLD_OK;
 }
 
-static tilefold_status import_all(tilefold_context *context, const tensors *t, const guarded *scratch, imports *made,
-                                  tilefold_vulkan_tensors *bound, tilefold_message *message) {
+static tilefold_status import_all(tilefold_context *context, const tensors *t, bound *b, tilefold_message *message) {
     const struct {
         const guarded *memory;
         const void *element;
         tilefold_vulkan_range *range;
     } wanted[MEMORIES] = {
-        [INPUT] = {&t->input, tensors_input(t), &bound->input},
-        [WEIGHT] = {&t->weight, tensors_weight(t), &bound->weight},
-        [BIAS] = {&t->bias, tensors_bias(t), &bound->bias},
-        [OUTPUT] = {&t->output, tensors_output(t), &bound->output},
-        [SCRATCH] = {scratch, scratch->data, &bound->scratch},
+        [INPUT] = {&t->input, tensors_input(t), &b->tensors.input},
+        [WEIGHT] = {&t->weight, tensors_weight(t), &b->tensors.weight},
+        [BIAS] = {&t->bias, tensors_bias(t), &b->tensors.bias},
+        [OUTPUT] = {&t->output, tensors_output(t), &b->tensors.output},
+        [SCRATCH] = {&b->scratch, b->scratch.data, &b->tensors.scratch},
     };
     tilefold_status status = TILEFOLD_OK;
     for (int i = 0; i < MEMORIES && !status; i++)
-        status = import(context, wanted[i].memory, wanted[i].element, &made->of[i], wanted[i].range, message);
+        status = import(context, wanted[i].memory, wanted[i].element, &b->imports[i], wanted[i].range, message);
     return status;
 }
 
-static tilefold_status bind_and_run(const tilefold_plan *plan, const tilefold_vulkan_tensors *bound,
-                                    tilefold_message *message) {
-    tilefold_vulkan_binding *binding;
-    tilefold_status status = tilefold_vulkan_bind(plan, bound, &binding, message);
-    if (status) return status;
-    double seconds;
-    status = tilefold_vulkan_run(binding, &seconds, message);
-    tilefold_vulkan_binding_destroy(binding);
-    return status;
-}
-
-tilefold_status run_bound(tilefold_context *context, const tilefold_plan *plan, const tensors *t,
-                          tilefold_message *message) {
+tilefold_status bound_open(tilefold_context *context, const tilefold_plan *plan, const tensors *t, bound **opened,
+                           tilefold_message *message) {
     tilefold_vulkan_requirements needs = {.struct_size = sizeof needs};
     tilefold_status status = tilefold_vulkan_get_requirements(plan, &needs, message);
     if (status) return status;
-    guarded scratch = guarded_new((size_t)needs.scratch_bytes, (size_t)needs.offset_alignment, true);
-    fill_pattern(scratch.data, scratch.bytes);
-    imports made = {{NULL}};
-    tilefold_vulkan_tensors bound;
-    tilefold_vulkan_tensors_init(&bound);
-    status = import_all(context, t, &scratch, &made, &bound, message);
-    if (!status) status = bind_and_run(plan, &bound, message);
-    for (int i = 0; i < MEMORIES; i++) tilefold_vulkan_import_destroy(made.of[i]);
-    bool intact = guarded_intact(&scratch);
-    guarded_delete(&scratch);
-    if (status || intact) return status;
-    snprintf(message->text, sizeof message->text, "memory around the scratch was written");
-    return TILEFOLD_DEVICE_LOST;
+    bound *b = calloc(1, sizeof *b);
+    if (!b) abort();
+    b->scratch = guarded_new((size_t)needs.scratch_bytes, (size_t)needs.offset_alignment, true);
+    fill_pattern(b->scratch.data, b->scratch.bytes);
+    tilefold_vulkan_tensors_init(&b->tensors);
+    status = import_all(context, t, b, message);
+    if (!status) status = tilefold_vulkan_bind(plan, &b->tensors, &b->binding, message);
+    if (status)
+        bound_close(b);
+    else
+        *opened = b;
+    return status;
+}
+
+tilefold_status bound_resize(bound *b, const tilefold_problem *problem, tilefold_message *message) {
+    return tilefold_vulkan_resize(b->binding, problem, message);
+}
+
+tilefold_status bound_run(bound *b, tilefold_message *message) {
+    double seconds;
+    return tilefold_vulkan_run(b->binding, &seconds, message);
+}
+
+bool bound_close(bound *b) {
+    tilefold_vulkan_binding_destroy(b->binding);
+    for (int i = 0; i < MEMORIES; i++) tilefold_vulkan_import_destroy(b->imports[i]);
+    bool intact = guarded_intact(&b->scratch);
+    guarded_delete(&b->scratch);
+    free(b);
+    return intact;
 }
 #else
-tilefold_status run_bound(tilefold_context *context, const tilefold_plan *plan, const tensors *t,
-                          tilefold_message *message) {
-    (void)context, (void)plan, (void)t;
+tilefold_status bound_open(tilefold_context *context, const tilefold_plan *plan, const tensors *t, bound **opened,
+                           tilefold_message *message) {
+    (void)context, (void)plan, (void)t, (void)opened;
     snprintf(message->text, sizeof message->text, "this build has no Vulkan");
     return TILEFOLD_UNSUPPORTED;
 }
+
+/* None was ever opened. */
+tilefold_status bound_resize(bound *b, const tilefold_problem *problem, tilefold_message *message) {
+    (void)b, (void)problem, (void)message;
+    abort();
+}
+
+tilefold_status bound_run(bound *b, tilefold_message *message) {
+    (void)b, (void)message;
+    abort();
+}
+
+bool bound_close(bound *b) {
+    (void)b;
+    abort();
+}
 #endif
+
+tilefold_status run_bound(tilefold_context *context, const tilefold_plan *plan, const tensors *t,
+                          tilefold_message *message) {
+    bound *b;
+    tilefold_status status = bound_open(context, plan, t, &b, message);
+    if (status) return status;
+    status = bound_run(b, message);
+    if (bound_close(b) || status) return status;
+    snprintf(message->text, sizeof message->text, "memory around the scratch was written");
+    return TILEFOLD_DEVICE_LOST;
+}

@@ -328,3 +328,17 @@ uint64_t problem_seed(const problem_run *run, int64_t index) {
     rng r = rng_make(run->seed, (uint64_t)index);
     return rng_next(&r);
 }
+
+bool has_outputs(const tilefold_problem *p) {
+    for (int a = 0; a < p->rank; a++) {
+        if (oracle_output_size(p, a) < 1) return false;
+    }
+    return true;
+}
+
+void shrink_randomly(tilefold_problem *p, rng *r) {
+    p->batch = rng_range(r, rng_percent(r, 10) ? 0 : p->batch > 0, p->batch);
+    for (int a = 0; a < p->rank; a++) {
+        if (rng_percent(r, 60)) p->input_size[a] = rng_range(r, 1, p->input_size[a]);
+    }
+}

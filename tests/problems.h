@@ -54,6 +54,10 @@ int list_step(void);
 /* The same operation, laid out in memory another way. */
 void randomize_strides(tilefold_problem *problem, rng *r);
 
+/* A smaller batch, perhaps none, and smaller inputs, perhaps without any output. */
+void shrink_randomly(tilefold_problem *problem, rng *r);
+bool has_outputs(const tilefold_problem *problem);
+
 /* One line that says all of the problem but its strides, and how to run it again. Static storage. */
 const char *describe_problem(const test_problem *problem);
 

@@ -126,6 +126,24 @@ static void check_axes(const test_problem *made, bool folded) {
     if (tilefold_geometry_macs(&geometry) != oracle_macs(&made->problem)) fail_geometry(made, "macs");
 }
 
+/* Whether the parts of a smaller problem are within what those of this one are said to have at most. */
+static void check_smaller(const test_problem *made, bool folded) {
+    rng r = rng_make(made->seed, 21);
+    test_problem smaller = *made;
+    shrink_randomly(&smaller.problem, &r);
+    if (!has_outputs(&smaller.problem)) return;
+    tilefold_geometry geometry = get_geometry(made, folded), small = get_geometry(&smaller, folded);
+    for (int at = 0; at < TILEFOLD_AXES; at++) {
+        for (int64_t index = 0; index < tilefold_axis_parts(&small.axis[at]); index++) {
+            tilefold_axis_part most = tilefold_axis_get_largest_part(&geometry.axis[at], index);
+            tilefold_axis_part part = tilefold_axis_get_part(&small.axis[at], index);
+            if (part.count == 0) continue;
+            if (part.count > most.count || part.folds > most.folds || part.taps != most.taps)
+                fail_geometry(made, "a part is larger in a smaller problem");
+        }
+    }
+}
+
 static void test_axes(void **state) {
     (void)state;
     problem_run run = begin_problems(6000);
@@ -134,8 +152,10 @@ static void test_axes(void **state) {
         test_problem made = make_problem(problem_seed(&run, i), 30000);
         tilefold_geometry geometry = get_geometry(&made, false);
         check_axes(&made, false);
+        check_smaller(&made, false);
         if (!tilefold_geometry_can_fold(&geometry)) continue;
         check_axes(&made, true);
+        check_smaller(&made, true);
         folded++;
     }
     if (!run.single) assert_true(folded > run.count / 50);

@@ -208,20 +208,6 @@ static tilefold_status run_resized(const tilefold_plan *plan, const way *w, cons
     return status;
 }
 
-static bool has_outputs(const tilefold_problem *p) {
-    for (int a = 0; a < p->rank; a++) {
-        if (oracle_output_size(p, a) < 1) return false;
-    }
-    return true;
-}
-
-static void shrink_randomly(tilefold_problem *p, rng *r) {
-    p->batch = rng_range(r, rng_percent(r, 10) ? 0 : p->batch > 0, p->batch);
-    for (int a = 0; a < p->rank; a++) {
-        if (rng_percent(r, 60)) p->input_size[a] = rng_range(r, 1, p->input_size[a]);
-    }
-}
-
 static void try_smaller(const test_problem *bound, const way *w, rng *r) {
     bool declined;
     tilefold_plan *plan = make_plan(bound, w, &declined);

@@ -240,27 +240,42 @@ static void make_tensors(const tilefold_geometry *g, tilefold_vulkan_chunk *chun
     memcpy(own->out_axis, dense + 3, sizeof own->out_axis);
 }
 
-/* Copied weights lie (group, k z, k y, k x, channel, output channel): the columns side by side. */
+/* The box of all weights, (group, k z, k y, k x, channel, output channel) */
+static tilefold_vulkan_box weight_box(const tilefold_geometry *g, range groups, range outputs) {
+    return (tilefold_vulkan_box){.element_bytes = (int64_t)tilefold_type_bytes(g->type),
+                                 .size = {groups.count, g->axis[0].kernel, g->axis[1].kernel, g->axis[2].kernel,
+                                          g->in_channels, outputs.count},
+                                 .stride = {g->weight_group, g->weight_axis[0], g->weight_axis[1], g->weight_axis[2],
+                                            g->weight_in, g->weight_out}};
+}
+
+/* The strides of a dense array of that box: columns lie side by side. */
+static void set_dense_weights(tilefold_geometry *g, const tilefold_vulkan_box *box) {
+    int64_t dense[TILEFOLD_BOX_DIMENSIONS];
+    dense_strides(box->size, dense);
+    g->weight_offset = 0;
+    g->weight_group = dense[0], g->weight_in = dense[4], g->weight_out = dense[5];
+    memcpy(g->weight_axis, dense + 1, sizeof g->weight_axis);
+}
+
+tilefold_vulkan_box tilefold_vulkan_pack_geometry(tilefold_geometry *g) {
+    tilefold_vulkan_box box = weight_box(g, (range){0, g->groups}, (range){0, g->out_channels});
+    set_dense_weights(g, &box);
+    return box;
+}
+
 static void make_weights(const tilefold_geometry *g, tilefold_vulkan_chunk *chunk, range groups, range outputs,
                          bool in_place) {
-    tilefold_geometry *own = &chunk->geometry;
-    const int64_t size[6] = {groups.count,      g->axis[0].kernel, g->axis[1].kernel,
-                             g->axis[2].kernel, g->in_channels,    outputs.count};
-    const int64_t host[6] = {g->weight_group,   g->weight_axis[0], g->weight_axis[1],
-                             g->weight_axis[2], g->weight_in,      g->weight_out};
-    int64_t at = g->weight_offset + groups.begin * g->weight_group + outputs.begin * g->weight_out, dense[6];
-    chunk->window[TILEFOLD_WEIGHT] = tensor_window(at, 6, size, host);
+    tilefold_vulkan_box box = weight_box(g, groups, outputs);
+    int64_t at = g->weight_offset + groups.begin * g->weight_group + outputs.begin * g->weight_out;
+    chunk->window[TILEFOLD_WEIGHT] = tensor_window(at, TILEFOLD_BOX_DIMENSIONS, box.size, box.stride);
     chunk->window[TILEFOLD_BIAS] = tensor_window(groups.begin * g->out_channels + outputs.begin, 2,
                                                  (int64_t[]){groups.count, outputs.count},
                                                  (int64_t[]){g->out_channels, 1});
-    own->weight_offset = 0;
+    chunk->geometry.weight_offset = 0;
     if (in_place) return;
-    chunk->weight = (tilefold_vulkan_box){.element_bytes = (int64_t)tilefold_type_bytes(g->type)};
-    memcpy(chunk->weight.size, size, sizeof size);
-    memcpy(chunk->weight.stride, host, sizeof host);
-    dense_strides(size, dense);
-    own->weight_group = dense[0], own->weight_in = dense[4], own->weight_out = dense[5];
-    memcpy(own->weight_axis, dense + 1, sizeof own->weight_axis);
+    chunk->weight = box;
+    set_dense_weights(&chunk->geometry, &box);
 }
 
 void tilefold_vulkan_get_chunk(const tilefold_geometry *g, const tilefold_vulkan_chunking *c, int64_t number,

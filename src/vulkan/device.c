@@ -205,13 +205,6 @@ static void close_vulkan(tilefold_context *context) {
     close_device(vulkan);
 }
 
-/* No plan holds packed weights: they are brought to the device in the order that it reads. */
-static tilefold_status pack_weight(const tilefold_plan *plan, const void *weight, void *packed,
-                                   tilefold_message *message) {
-    (void)plan, (void)weight, (void)packed;
-    return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "a Vulkan plan holds no packed weights");
-}
-
 const tilefold_device tilefold_vulkan_device = {
     .kind = TILEFOLD_VULKAN,
     .context_bytes = sizeof(tilefold_vulkan_context),
@@ -224,6 +217,6 @@ const tilefold_device tilefold_vulkan_device = {
     .plan = tilefold_vulkan_plan_problem,
     .release = tilefold_vulkan_release_plan,
     .print = tilefold_vulkan_print,
-    .pack_weight = pack_weight,
+    .pack_weight = tilefold_vulkan_pack_weight,
     .execute = tilefold_vulkan_execute,
 };

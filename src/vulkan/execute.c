@@ -14,6 +14,7 @@ typedef struct execution {
     tilefold_vulkan_context *context;
     const tilefold_vulkan_plan *plan;
     const tilefold_execution *request;
+    const void *weight; /* packed or not, as the geometry's strides say */
     tilefold_message *message;
     tilefold_vulkan_recorder recorder;
     const tilefold_vulkan_chunk *chunk;
@@ -123,7 +124,7 @@ static tilefold_vulkan_box place(const execution *e, tilefold_vulkan_box box, co
 static tilefold_status upload(execution *e, bool new_weights) {
     const tilefold_vulkan_buffer *tensors = e->plan->tensors;
     tilefold_vulkan_box input = place(e, e->chunk->input, e->request->input, TILEFOLD_INPUT);
-    tilefold_vulkan_box weight = place(e, e->chunk->weight, e->request->weight, TILEFOLD_WEIGHT);
+    tilefold_vulkan_box weight = place(e, e->chunk->weight, e->weight, TILEFOLD_WEIGHT);
     tilefold_status status = transfer(e, &input, &tensors[TILEFOLD_INPUT], false);
     if (status || !new_weights) return status;
     status = transfer(e, &weight, &tensors[TILEFOLD_WEIGHT], false);
@@ -184,6 +185,16 @@ static tilefold_status run_chunks(execution *e, const tilefold_geometry *geometr
     return TILEFOLD_OK;
 }
 
+tilefold_status tilefold_vulkan_pack_weight(const tilefold_plan *plan, const void *weight, void *packed,
+                                            tilefold_message *message) {
+    (void)message; /* nothing fails */
+    tilefold_geometry geometry = plan->geometry;
+    tilefold_vulkan_box box = tilefold_vulkan_pack_geometry(&geometry);
+    box.host = (char *)(uintptr_t)weight + plan->geometry.weight_offset * box.element_bytes;
+    tilefold_vulkan_copy_box(&box, 0, tilefold_vulkan_box_elements(&box), packed, false);
+    return TILEFOLD_OK;
+}
+
 tilefold_status tilefold_vulkan_execute(const tilefold_plan *plan, const tilefold_geometry *geometry,
                                         const tilefold_execution *request, tilefold_message *message) {
     tilefold_vulkan_context *context = plan->context->state;
@@ -193,12 +204,17 @@ tilefold_status tilefold_vulkan_execute(const tilefold_plan *plan, const tilefol
                              "the plan was made for buffers of the caller's: bind it to them");
     if (!context->queue)
         return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "the context has no queue: its plans can only be recorded");
+    bool packed = plan->info.packed_weight_bytes > 0;
+    tilefold_geometry as_given = *geometry;
+    if (packed) tilefold_vulkan_pack_geometry(&as_given);
+    geometry = &as_given;
     tilefold_vulkan_chunking chunking;
     tilefold_status status = tilefold_vulkan_choose_chunks(geometry, false, &p->sizes, &chunking, message);
     if (status) return status;
     execution e = {.context = context,
                    .plan = p,
                    .request = request,
+                   .weight = packed ? request->packed_weight : request->weight,
                    .message = message,
                    .total = tilefold_vulkan_count_steps(p, geometry, &chunking)};
     e.recorder = (tilefold_vulkan_recorder){.context = context,

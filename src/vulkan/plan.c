@@ -111,6 +111,14 @@ static int64_t binding_bytes(const tilefold_plan *plan, const tilefold_vulkan_pl
     return (int64_t)tilefold_vulkan_binding_bytes(tilefold_vulkan_chunk_count(&plan->geometry, &p->chunking));
 }
 
+/* In host memory, in the order that the device wants, so that bringing them there is one plain copy. */
+static int64_t packed_bytes(const tilefold_plan *plan) {
+    tilefold_geometry packed = plan->geometry;
+    tilefold_vulkan_box box = tilefold_vulkan_pack_geometry(&packed);
+    if (!plan->options.prepack_weights || plan->options.bind_buffers) return 0;
+    return tilefold_vulkan_box_elements(&box) * box.element_bytes;
+}
+
 static void fill_info(tilefold_plan *plan, const tilefold_vulkan_plan *p, const tilefold_vulkan_plan *ideal,
                       int64_t least) {
     tilefold_plan_info *info = &plan->info;
@@ -119,6 +127,7 @@ static void fill_info(tilefold_plan *plan, const tilefold_vulkan_plan *p, const 
     info->scratch_bytes = tilefold_vulkan_scratch_bytes(&p->scratch) + binding;
     info->min_scratch_bytes = least + binding + plan->own_bytes;
     info->ideal_scratch_bytes = tilefold_vulkan_scratch_bytes(&ideal->scratch) + binding;
+    info->packed_weight_bytes = packed_bytes(plan);
     info->tiles = tilefold_vulkan_count_steps(p, &plan->geometry, &p->chunking);
 }
 

@@ -237,6 +237,8 @@ typedef struct tilefold_vulkan_chunk {
 tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *geometry, bool in_place,
                                               const tilefold_vulkan_sizes *most, tilefold_vulkan_chunking *chunking,
                                               tilefold_message *message);
+/* Packed weights are dense, columns side by side. Gives the geometry their strides; returns the box of the weights it had. */
+tilefold_vulkan_box tilefold_vulkan_pack_geometry(tilefold_geometry *geometry);
 /* What the largest chunk takes. */
 tilefold_vulkan_sizes tilefold_vulkan_chunk_sizes(const tilefold_geometry *geometry,
                                                   const tilefold_vulkan_chunking *chunking);
@@ -416,6 +418,8 @@ void tilefold_vulkan_show_to_host(const tilefold_vulkan_functions *vk, VkCommand
 size_t tilefold_vulkan_binding_bytes(int64_t chunks);
 
 /* execute.c */
+tilefold_status tilefold_vulkan_pack_weight(const tilefold_plan *plan, const void *weight, void *packed,
+                                            tilefold_message *message);
 tilefold_status tilefold_vulkan_execute(const tilefold_plan *plan, const tilefold_geometry *geometry,
                                         const tilefold_execution *request, tilefold_message *message);
 
