@@ -14,12 +14,12 @@ static VkFormat format_of(tilefold_type type) {
     return type == TILEFOLD_F32 ? VK_FORMAT_R32G32B32A32_UINT : VK_FORMAT_R16G16B16A16_UINT;
 }
 
-static VkResult create_image(const tilefold_vulkan_context *context, const tilefold_vulkan_texels *texels,
+static VkResult create_image(const tilefold_vulkan_context *context, const tilefold_vulkan_image_size *size,
                              VkImage *image) {
     VkImageCreateInfo info = {.sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
-                              .imageType = is_3d(texels->storage) ? VK_IMAGE_TYPE_3D : VK_IMAGE_TYPE_2D,
-                              .format = format_of(texels->type),
-                              .extent = {(uint32_t)texels->width, (uint32_t)texels->height, (uint32_t)texels->depth},
+                              .imageType = is_3d(size->storage) ? VK_IMAGE_TYPE_3D : VK_IMAGE_TYPE_2D,
+                              .format = format_of(size->type),
+                              .extent = {(uint32_t)size->width, (uint32_t)size->height, (uint32_t)size->depth},
                               .mipLevels = 1,
                               .arrayLayers = 1,
                               .samples = VK_SAMPLE_COUNT_1_BIT,
@@ -30,11 +30,11 @@ static VkResult create_image(const tilefold_vulkan_context *context, const tilef
     return context->vk.CreateImage(context->device, &info, NULL, image);
 }
 
-VkResult tilefold_vulkan_ask_image(const tilefold_vulkan_context *context, const tilefold_vulkan_texels *texels,
+VkResult tilefold_vulkan_ask_image(const tilefold_vulkan_context *context, const tilefold_vulkan_image_size *size,
                                    int64_t *bytes) {
     VkImage image;
     VkMemoryRequirements needs;
-    VkResult result = create_image(context, texels, &image);
+    VkResult result = create_image(context, size, &image);
     if (result != VK_SUCCESS) return result;
     context->vk.GetImageMemoryRequirements(context->device, image, &needs);
     context->vk.DestroyImage(context->device, image, NULL);
@@ -42,10 +42,10 @@ VkResult tilefold_vulkan_ask_image(const tilefold_vulkan_context *context, const
     return VK_SUCCESS;
 }
 
-static VkResult fill_image(const tilefold_vulkan_context *context, const tilefold_vulkan_texels *texels,
+static VkResult fill_image(const tilefold_vulkan_context *context, const tilefold_vulkan_image_size *size,
                            tilefold_vulkan_image *image) {
     const tilefold_vulkan_functions *vk = &context->vk;
-    VkResult result = create_image(context, texels, &image->image);
+    VkResult result = create_image(context, size, &image->image);
     if (result != VK_SUCCESS) return result;
     VkMemoryRequirements needs;
     vk->GetImageMemoryRequirements(context->device, image->image, &needs);
@@ -54,21 +54,21 @@ static VkResult fill_image(const tilefold_vulkan_context *context, const tilefol
     if (result != VK_SUCCESS) return result;
     VkImageViewCreateInfo view = {.sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
                                   .image = image->image,
-                                  .viewType = is_3d(texels->storage) ? VK_IMAGE_VIEW_TYPE_3D : VK_IMAGE_VIEW_TYPE_2D,
-                                  .format = format_of(texels->type),
+                                  .viewType = is_3d(size->storage) ? VK_IMAGE_VIEW_TYPE_3D : VK_IMAGE_VIEW_TYPE_2D,
+                                  .format = format_of(size->type),
                                   .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1}};
     return vk->CreateImageView(context->device, &view, NULL, &image->view);
 }
 
 tilefold_status tilefold_vulkan_create_image(const tilefold_vulkan_context *context,
-                                             const tilefold_vulkan_texels *texels, tilefold_vulkan_image *image,
+                                             const tilefold_vulkan_image_size *size, tilefold_vulkan_image *image,
                                              tilefold_message *message) {
     *image = (tilefold_vulkan_image){0};
-    VkResult result = fill_image(context, texels, image);
+    VkResult result = fill_image(context, size, image);
     if (result == VK_SUCCESS) return TILEFOLD_OK;
     char what[96];
-    snprintf(what, sizeof what, "an image of %lld x %lld x %lld texels", (long long)texels->width,
-             (long long)texels->height, (long long)texels->depth);
+    snprintf(what, sizeof what, "an image of %lld x %lld x %lld texels", (long long)size->width,
+             (long long)size->height, (long long)size->depth);
     tilefold_vulkan_destroy_image(context, image);
     return tilefold_vulkan_fail(message, result, what);
 }

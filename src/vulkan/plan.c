@@ -59,7 +59,7 @@ static tilefold_status get_pipelines(tilefold_vulkan_context *context, tilefold_
     static const tilefold_vulkan_shader unfolds[] = {[TILEFOLD_STORAGE_BUFFER] = TILEFOLD_VULKAN_UNFOLD,
                                                      [TILEFOLD_STORAGE_TEXTURE2D] = TILEFOLD_VULKAN_UNFOLD_2D,
                                                      [TILEFOLD_STORAGE_TEXTURE3D] = TILEFOLD_VULKAN_UNFOLD_3D};
-    tilefold_storage storage = p->scratch.texels.storage;
+    tilefold_storage storage = p->scratch.image_size.storage;
     const tilefold_vulkan_shader shaders[] = {[TILEFOLD_ALGORITHM_UNFOLD] = unfolded[storage],
                                               [TILEFOLD_ALGORITHM_IMPLICIT] = TILEFOLD_VULKAN_IMPLICIT,
                                               [TILEFOLD_ALGORITHM_DIRECT] = TILEFOLD_VULKAN_DIRECT};
@@ -75,7 +75,7 @@ static tilefold_status allocate(tilefold_plan *plan, tilefold_message *message) 
     tilefold_vulkan_plan *p = plan->state;
     tilefold_status status = get_pipelines(context, p, message);
     if (!status && p->scratch.image_bytes)
-        status = tilefold_vulkan_create_image(context, &p->scratch.texels, &p->image, message);
+        status = tilefold_vulkan_create_image(context, &p->scratch.image_size, &p->image, message);
     if (!status && !plan->options.bind_buffers) {
         status = create_buffers(context, p, message);
         VkResult result = status ? VK_SUCCESS : create_sets(context, p);
@@ -200,18 +200,29 @@ static const char *describe_tensors(const tilefold_vulkan_plan *p) {
     return p->scratch.staging_bytes ? "copied through staging" : "written in place";
 }
 
+/* A line about the image, if there is one. */
+static const char *describe_image(const tilefold_vulkan_plan *p, char *line, size_t bytes) {
+    const tilefold_vulkan_image_size *size = &p->scratch.image_size;
+    snprintf(line, bytes, "  unfolded     into a texture%s of %lld x %lld x %lld texels, %lld bytes\n",
+             size->storage == TILEFOLD_STORAGE_TEXTURE2D ? "2d" : "3d", (long long)size->width, (long long)size->height,
+             (long long)size->depth, (long long)p->scratch.image_bytes);
+    return size->storage == TILEFOLD_STORAGE_BUFFER ? "" : line;
+}
+
 size_t tilefold_vulkan_print(const tilefold_plan *plan, char *text, size_t bytes) {
     const tilefold_vulkan_context *context = plan->context->state;
     const tilefold_vulkan_plan *p = plan->state;
     const int64_t *sizes = p->sizes.bytes;
+    char image[128];
     int written = snprintf(text, bytes,
                            "  algorithm    %s on Vulkan, %s%s\n"
-                           "  step         %lld positions x %lld columns x %lld groups, sums %s\n"
+                           "  step         %lld positions x %lld columns x %lld groups, sums %s\n%s"
                            "  device       %lld bytes of input, %lld of weights, %lld of output at a time; %s\n",
                            tilefold_algorithm_name(p->algorithm), context->name,
                            plan->geometry.folded ? ", phases folded into columns" : "", (long long)p->tiling.positions,
                            (long long)p->tiling.columns, (long long)p->tiling.groups,
-                           p->cut ? "cut into blocks" : "whole", (long long)sizes[TILEFOLD_INPUT],
-                           (long long)sizes[TILEFOLD_WEIGHT], (long long)sizes[TILEFOLD_OUTPUT], describe_tensors(p));
+                           p->cut ? "cut into blocks" : "whole", describe_image(p, image, sizeof image),
+                           (long long)sizes[TILEFOLD_INPUT], (long long)sizes[TILEFOLD_WEIGHT],
+                           (long long)sizes[TILEFOLD_OUTPUT], describe_tensors(p));
     return written > 0 ? (size_t)written : 0;
 }

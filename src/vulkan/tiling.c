@@ -141,13 +141,13 @@ static tilefold_vulkan_extent most_of_tile(const tilefold_vulkan_shape *s) {
 }
 
 /* As shaders/unfolded.glsl draws it. Of a tile of few rows, pieces of them lie below each other. */
-static tilefold_vulkan_texels texels_of_tile(const tilefold_vulkan_shape *s, const tilefold_vulkan_tiling *t) {
+static tilefold_vulkan_image_size texels_of_tile(const tilefold_vulkan_shape *s, const tilefold_vulkan_tiling *t) {
     int64_t deep = tilefold_ceil_div(t->block_k, TEXEL_ELEMENTS);
     if (s->storage == TILEFOLD_STORAGE_TEXTURE2D)
-        return (tilefold_vulkan_texels){s->storage, s->geometry->type, deep, t->positions * t->groups, 1};
+        return (tilefold_vulkan_image_size){s->storage, s->geometry->type, deep, t->positions * t->groups, 1};
     int64_t width = tilefold_min(texel_row(s), t->positions / TEXEL_BLOCK);
     int64_t height = tilefold_ceil_div(t->positions, width);
-    return (tilefold_vulkan_texels){s->storage, s->geometry->type, width, height, deep * t->groups};
+    return (tilefold_vulkan_image_size){s->storage, s->geometry->type, width, height, deep * t->groups};
 }
 
 /* Groups of such tiles in one image: they lie below or behind each other. */
@@ -162,8 +162,8 @@ static int64_t most_groups_of_tile(const tilefold_vulkan_shape *s, const tilefol
 
 /* The image of the tile and its bytes; more than there are where the driver fails to say. */
 static void lay_out_image(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
-    p->scratch.texels = texels_of_tile(s, &p->tiling);
-    VkResult result = tilefold_vulkan_ask_image(s->context, &p->scratch.texels, &p->scratch.image_bytes);
+    p->scratch.image_size = texels_of_tile(s, &p->tiling);
+    VkResult result = tilefold_vulkan_ask_image(s->context, &p->scratch.image_size, &p->scratch.image_bytes);
     if (result == VK_SUCCESS) return;
     p->scratch.image_bytes = INT64_MAX / 4;
     *s->asked = result;

@@ -170,11 +170,11 @@ VkResult tilefold_vulkan_allocate(const tilefold_vulkan_context *context, const 
                                   bool for_host, VkDeviceMemory *memory);
 
 /* The texels of an image that holds an unfolded tile, of elements of a type; storage BUFFER: there is none. */
-typedef struct tilefold_vulkan_texels {
+typedef struct tilefold_vulkan_image_size {
     tilefold_storage storage;
     tilefold_type type;
     int64_t width, height, depth;
-} tilefold_vulkan_texels;
+} tilefold_vulkan_image_size;
 
 typedef struct tilefold_vulkan_image {
     VkImage image;
@@ -183,10 +183,10 @@ typedef struct tilefold_vulkan_image {
 } tilefold_vulkan_image;
 
 /* image.c: the bytes that such an image takes on this device, its padding included. */
-VkResult tilefold_vulkan_ask_image(const tilefold_vulkan_context *context, const tilefold_vulkan_texels *texels,
+VkResult tilefold_vulkan_ask_image(const tilefold_vulkan_context *context, const tilefold_vulkan_image_size *size,
                                    int64_t *bytes);
 tilefold_status tilefold_vulkan_create_image(const tilefold_vulkan_context *context,
-                                             const tilefold_vulkan_texels *texels, tilefold_vulkan_image *image,
+                                             const tilefold_vulkan_image_size *size, tilefold_vulkan_image *image,
                                              tilefold_message *message);
 void tilefold_vulkan_destroy_image(const tilefold_vulkan_context *context, tilefold_vulkan_image *image);
 /* A barrier: what shaders before it did with the image is done; those after it find it usable, and its contents undefined. */
@@ -303,7 +303,7 @@ int64_t tilefold_vulkan_extent_steps(const tilefold_vulkan_tiling *tiling, const
  */
 typedef struct tilefold_vulkan_scratch {
     int64_t jobs, staging_bytes, unfolded_bytes, partial_bytes, image_bytes;
-    tilefold_vulkan_texels texels;
+    tilefold_vulkan_image_size image_size;
 } tilefold_vulkan_scratch;
 
 /* Bindings of every shader, in shaders/tensors.glsl and unfolded.glsl: four storage buffers, the job, and the image of an
