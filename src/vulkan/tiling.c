@@ -174,7 +174,7 @@ static int64_t tile_bytes(const tilefold_vulkan_plan *p) {
     return tilefold_saturating_add(bytes, p->scratch.image_bytes);
 }
 
-/* Sizes of the scratch for the tiling; false where it passes the budget. */
+/* Sizes of the scratch for the tiling; false where it passes the budget, or its buffer or image the largest there may be. */
 static bool lay_out_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilefold_vulkan_plan *p) {
     const tilefold_vulkan_tiling *t = &p->tiling;
     int64_t row = t->positions * s->element_bytes, something_to_bind = 16;
@@ -189,7 +189,8 @@ static bool lay_out_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilef
     p->scratch.partial_bytes = p->cut && partial_in_scratch(s)
                                    ? tilefold_saturating_multiply(t->positions * 4, t->columns)
                                    : 0;
-    return tile_bytes(p) <= budget;
+    int64_t most = s->traits->max_binding_bytes, buffer_bytes = tile_bytes(p) - p->scratch.image_bytes;
+    return tile_bytes(p) <= budget && buffer_bytes <= most && p->scratch.image_bytes <= most;
 }
 
 /* The least tile, and its bytes. */
@@ -202,8 +203,9 @@ static int64_t least_unfold(const tilefold_vulkan_shape *s, tilefold_vulkan_plan
 }
 
 /* Fewer positions that might fit, at least 64. */
-static int64_t fewer_positions(const tilefold_vulkan_plan *p, int64_t budget) {
-    int64_t share = round_down(p->tiling.positions * budget / tile_bytes(p), TILEFOLD_WORKGROUP);
+static int64_t fewer_positions(const tilefold_vulkan_shape *s, const tilefold_vulkan_plan *p, int64_t budget) {
+    int64_t room = tilefold_min(budget, s->traits->max_binding_bytes);
+    int64_t share = round_down(p->tiling.positions * room / tile_bytes(p), TILEFOLD_WORKGROUP);
     return tilefold_max(TILEFOLD_WORKGROUP, tilefold_min(share, p->tiling.positions - TILEFOLD_WORKGROUP));
 }
 
@@ -214,7 +216,8 @@ static bool cut_sum(const tilefold_vulkan_shape *s, int64_t budget, int64_t dept
         p->tiling.columns = tilefold_min(p->tiling.columns, CUT_COLUMNS);
         partial = TILEFOLD_WORKGROUP * 4 * p->tiling.columns;
     }
-    *block = tilefold_min(depth, (budget - partial) / (TILEFOLD_WORKGROUP * s->element_bytes));
+    int64_t room = tilefold_min(budget, s->traits->max_binding_bytes) - partial;
+    *block = tilefold_min(depth, room / (TILEFOLD_WORKGROUP * s->element_bytes));
     for (; *block >= 1; *block = *block * 3 / 4) { /* what pads an image may be anything */
         if (*block > MIN_BLOCK) *block = round_down(*block, MIN_BLOCK);
         if (lay_out_unfold(s, budget, p)) return true;
@@ -236,15 +239,15 @@ static bool tile_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilefold
     p->tiling = (tilefold_vulkan_tiling){wanted, columns, 1, depth};
     bool fits = lay_out_unfold(s, budget, p);
     while (!fits && p->tiling.positions > TILEFOLD_WORKGROUP) {
-        p->tiling.positions = fewer_positions(p, budget);
+        p->tiling.positions = fewer_positions(s, p, budget);
         fits = lay_out_unfold(s, budget, p);
     }
     if (!fits) return cut_sum(s, budget, depth, p);
     if (p->cut || p->tiling.positions < all) return true;
-    int64_t share = tilefold_min(budget, TILE_BYTES) / tile_bytes(p);
-    p->tiling.groups = tilefold_max(1, tilefold_min(share, most_groups_of_tile(s, &p->tiling)));
+    int64_t room = tilefold_min(budget, tilefold_min(s->traits->max_binding_bytes, TILE_BYTES));
+    p->tiling.groups = tilefold_max(1, tilefold_min(room / tile_bytes(p), most_groups_of_tile(s, &p->tiling)));
     while (!lay_out_unfold(s, budget, p) && p->tiling.groups > 1) p->tiling.groups--;
-    return tile_bytes(p) <= budget;
+    return true;
 }
 
 /* ------------------------------------------------------------------------------------------------------ scratch ---- */
@@ -276,8 +279,7 @@ bool tilefold_vulkan_decide(const tilefold_vulkan_shape *s, int64_t budget, tile
     choose_constants(s, p);
     int64_t left = budget - tilefold_vulkan_scratch_bytes(&p->scratch);
     if (left < 0) return false;
-    if (p->algorithm == TILEFOLD_ALGORITHM_UNFOLD)
-        return tile_unfold(s, tilefold_min(left, s->traits->max_binding_bytes), p);
+    if (p->algorithm == TILEFOLD_ALGORITHM_UNFOLD) return tile_unfold(s, left, p);
     if (p->algorithm == TILEFOLD_ALGORITHM_DIRECT)
         tile_direct(s, p);
     else
