@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ typedef struct bench_data {
 
 typedef struct bench_result {
     double median_seconds, best_seconds;
+    double device_seconds; /* the median by the device's own clock; 0 where it has none */
     tilefold_plan_info info;
 } bench_result;
 
@@ -88,22 +90,29 @@ static int compare(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
+static double median(double *values, int count) {
+    qsort(values, (size_t)count, sizeof *values, compare);
+    return (values[(count - 1) / 2] + values[count / 2]) / 2;
+}
+
 /* One run to warm up, then runs until there have been enough of them. */
-static tilefold_status time_runs(const tilefold_plan *plan, const tilefold_execution *execution, bench_result *result,
+static tilefold_status time_runs(const tilefold_plan *plan, tilefold_execution *execution, bench_result *result,
                                  tilefold_message *message) {
-    double seconds[MOST_RUNS], total = 0;
+    double seconds[MOST_RUNS], device_seconds[MOST_RUNS] = {0}, total = 0;
     int runs = 0;
+    execution->device_seconds = device_seconds;
     tilefold_status status = tilefold_execute(plan, execution, message);
     while (status == TILEFOLD_OK && runs < MOST_RUNS && (runs < LEAST_RUNS || total < seconds_enough)) {
+        execution->device_seconds = &device_seconds[runs];
         double begun = tilefold_cli_clock();
         status = tilefold_execute(plan, execution, message);
         seconds[runs] = tilefold_cli_clock() - begun;
         total += seconds[runs++];
     }
     if (status != TILEFOLD_OK) return status;
-    qsort(seconds, (size_t)runs, sizeof *seconds, compare);
+    result->median_seconds = median(seconds, runs);
     result->best_seconds = seconds[0];
-    result->median_seconds = (seconds[(runs - 1) / 2] + seconds[runs / 2]) / 2;
+    result->device_seconds = median(device_seconds, runs);
     return TILEFOLD_OK;
 }
 
@@ -134,35 +143,54 @@ static int run_plan(const char *name, const tilefold_problem *problem, const til
     return status == TILEFOLD_OK ? TILEFOLD_CLI_OK : tilefold_cli_fail("%s: %s", name, message.text);
 }
 
-/* peak is in FLOP/s, 0 where the device cannot tell. */
-static void print_result(bool as_json, const char *name, const bench_result *result, double peak) {
-    double gflops = 2.0 * (double)result->info.macs / result->median_seconds / 1e9;
-    const char *algorithm = tilefold_algorithm_name(result->info.algorithm);
-    if (!as_json) {
-        printf("%-20s %-9s %10.3f %10.3f %9.1f", name, algorithm, 1e3 * result->median_seconds,
-               1e3 * result->best_seconds, gflops);
-        if (peak > 0) {
-            printf(" %7.1f", 100 * gflops * 1e9 / peak);
-        } else {
-            printf(" %7s", "-");
-        }
-        printf(" %11" PRId64 "\n", result->info.scratch_bytes);
-        return;
+static void print_head(const tilefold_cli_options *options, double peak) {
+    bool vulkan = options->context.device == TILEFOLD_VULKAN;
+    if (peak > 0) printf("measured peak: %.1f GFLOP/s of fused multiply-adds\n\n", peak / 1e9);
+    printf("%-20s %-9s %10s %10s", "name", "algorithm", "median ms", "best ms");
+    if (vulkan) printf(" %10s", "device ms");
+    printf(" %9s %7s %11s\n", "GFLOP/s", "% peak", "scratch B");
+}
+
+/* A column with the figure, or with a dash where there is none. */
+static void print_figure(int width, int decimals, double figure) {
+    if (figure > 0) {
+        printf(" %*.*f", width, decimals, figure);
+    } else {
+        printf(" %*s", width, "-");
     }
+}
+
+static double gflops_of(const bench_result *result) {
+    return 2.0 * (double)result->info.macs / result->median_seconds / 1e9;
+}
+
+/* peak is in FLOP/s, 0 where the device cannot tell. */
+static void print_row(const char *name, const bench_result *result, double peak) {
+    printf("%-20s %-9s %10.3f %10.3f", name, tilefold_algorithm_name(result->info.algorithm),
+           1e3 * result->median_seconds, 1e3 * result->best_seconds);
+    if (result->info.device == TILEFOLD_VULKAN) print_figure(10, 3, 1e3 * result->device_seconds);
+    print_figure(9, 1, gflops_of(result));
+    print_figure(7, 1, peak > 0 ? 100 * gflops_of(result) * 1e9 / peak : 0);
+    printf(" %11" PRId64 "\n", result->info.scratch_bytes);
+}
+
+static void write_row(const char *name, const bench_result *result, double peak) {
     tilefold_cli_json json = {stdout, false};
     tilefold_cli_json_open(&json, NULL, '{');
     tilefold_cli_json_string(&json, "name", name);
     tilefold_cli_json_number(&json, "seconds", result->median_seconds);
     tilefold_cli_json_number(&json, "best_seconds", result->best_seconds);
-    tilefold_cli_json_number(&json, "gflops", gflops);
-    tilefold_cli_json_number(&json, "peak_fraction", gflops * 1e9 / peak);
+    if (result->info.device == TILEFOLD_VULKAN)
+        tilefold_cli_json_number(&json, "device_seconds", result->device_seconds > 0 ? result->device_seconds : NAN);
+    tilefold_cli_json_number(&json, "gflops", gflops_of(result));
+    tilefold_cli_json_number(&json, "peak_fraction", gflops_of(result) * 1e9 / peak);
     tilefold_cli_json_integer(&json, "scratch_bytes", result->info.scratch_bytes);
-    tilefold_cli_json_string(&json, "algorithm", algorithm);
+    tilefold_cli_json_string(&json, "algorithm", tilefold_algorithm_name(result->info.algorithm));
     tilefold_cli_json_close(&json, '}');
     putchar('\n');
 }
 
-/* A problem that the algorithm asked for cannot do. */
+/* A problem that the algorithm or the storage asked for cannot do. */
 static void print_skipped(bool as_json, const char *name, const char *reason) {
     if (!as_json) {
         printf("%-20s -         %s\n", name, reason);
@@ -186,7 +214,9 @@ static int bench_row(const tilefold_cli_options *options, tilefold_context *cont
     }
     tilefold_plan *plan;
     tilefold_status planned = tilefold_plan_create(context, &problem, &options->plan, &plan, &message);
-    if (planned == TILEFOLD_UNSUPPORTED && options->plan.algorithm != TILEFOLD_ALGORITHM_AUTO) {
+    bool chosen = options->plan.algorithm != TILEFOLD_ALGORITHM_AUTO ||
+                  options->plan.storage != TILEFOLD_STORAGE_BUFFER;
+    if (planned == TILEFOLD_UNSUPPORTED && chosen) {
         print_skipped(options->json, row->name, message.text);
         return tilefold_cli_flush();
     }
@@ -195,7 +225,11 @@ static int bench_row(const tilefold_cli_options *options, tilefold_context *cont
     int status = run_plan(row->name, &problem, plan, &result);
     tilefold_plan_destroy(plan);
     if (status != TILEFOLD_CLI_OK) return status;
-    print_result(options->json, row->name, &result, peak);
+    if (options->json) {
+        write_row(row->name, &result, peak);
+    } else {
+        print_row(row->name, &result, peak);
+    }
     return tilefold_cli_flush();
 }
 
@@ -205,11 +239,7 @@ static int bench_suite(const tilefold_cli_options *options, tilefold_context *co
     tilefold_message message;
     tilefold_status status = tilefold_measure_peak(context, &peak, &message);
     if (status != TILEFOLD_OK && status != TILEFOLD_UNSUPPORTED) return tilefold_cli_fail("peak: %s", message.text);
-    if (!options->json) {
-        if (peak > 0) printf("measured peak: %.1f GFLOP/s of fused multiply-adds\n\n", peak / 1e9);
-        printf("%-20s %-9s %10s %10s %9s %7s %11s\n", "name", "algorithm", "median ms", "best ms", "GFLOP/s", "% peak",
-               "scratch B");
-    }
+    if (!options->json) print_head(options, peak);
     int matching = 0;
     for (size_t i = 0; i < suite->count; i++) {
         if (options->filter && !strstr(suite->rows[i].name, options->filter)) continue;

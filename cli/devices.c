@@ -43,6 +43,13 @@ static void write_json(tilefold_cli_json *json, const tilefold_device_info *info
     }
     tilefold_cli_json_integer(json, "max_buffer_bytes", info->max_buffer_bytes);
     tilefold_cli_json_integer(json, "memory_bytes", info->memory_bytes);
+    if (info->kind == TILEFOLD_VULKAN) {
+        tilefold_cli_json_integer(json, "shared_memory_bytes", info->shared_memory_bytes);
+        tilefold_cli_json_integer(json, "max_workgroups", info->max_workgroups);
+        tilefold_cli_json_integer(json, "max_workgroup_size", info->max_workgroup_size);
+        tilefold_cli_json_integer(json, "subgroup_size", info->subgroup_size);
+        tilefold_cli_json_boolean(json, "storage16", info->storage16);
+    }
     tilefold_cli_json_close(json, '}');
 }
 
@@ -66,6 +73,10 @@ static void print_text(const tilefold_device_info *info) {
     } else {
         printf("vulkan:%-3d %s\n", (int)info->index, info->name);
         print_bytes("max buffer", info->max_buffer_bytes);
+        print_bytes("shared", info->shared_memory_bytes);
+        printf("  %-12s %d invocations at most, in subgroups of %d; %" PRId64 " of them along an axis\n", "workgroups",
+               (int)info->max_workgroup_size, (int)info->subgroup_size, info->max_workgroups);
+        printf("  %-12s %s\n", "2-byte types", info->storage16 ? "by themselves" : "by words");
     }
     print_bytes("memory", info->memory_bytes);
 }

@@ -58,3 +58,13 @@ void tilefold_cli_json_number(tilefold_cli_json *json, const char *name, double 
         fputs("null", json->file);
     }
 }
+
+void tilefold_cli_json_boolean(tilefold_cli_json *json, const char *name, bool value) {
+    begin_member(json, name);
+    fputs(value ? "true" : "false", json->file);
+}
+
+void tilefold_cli_json_null(tilefold_cli_json *json, const char *name) {
+    begin_member(json, name);
+    fputs("null", json->file);
+}

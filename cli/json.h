@@ -20,5 +20,7 @@ void tilefold_cli_json_string(tilefold_cli_json *json, const char *name, const c
 void tilefold_cli_json_integer(tilefold_cli_json *json, const char *name, int64_t value);
 /* JSON has no infinity and no NaN: those become null. */
 void tilefold_cli_json_number(tilefold_cli_json *json, const char *name, double value);
+void tilefold_cli_json_boolean(tilefold_cli_json *json, const char *name, bool value);
+void tilefold_cli_json_null(tilefold_cli_json *json, const char *name); /* there is no such figure */
 
 #endif

@@ -90,10 +90,10 @@ static const struct option_row {
                            "the device's limit"},
     [OPTION_DEVICE] = {"device", "DEVICE", BOTH | PLAN | BENCH, "cpu, vulkan or vulkan:N", "cpu"},
     [OPTION_ALGORITHM] = {"algorithm", "NAME", BOTH | PLAN | BENCH, "auto, unfold, implicit or direct", "auto"},
-    [OPTION_STORAGE] = {"storage", "KIND", BOTH | PLAN | BENCH, "(Vulkan only) buffer, texture2d or texture3d",
+    [OPTION_STORAGE] = {"storage", "KIND", BOTH | PLAN | BENCH, "buffer, texture2d or texture3d (Vulkan only)",
                         "buffer"},
-    [OPTION_THREADS] = {"threads", "N", BOTH | PLAN | BENCH, "(CPU only) a number of at least 1", "one per core"},
-    [OPTION_ISA] = {"isa", "NAME", BOTH | PLAN | BENCH, "(CPU only) portable, avx2, avx512 or neon", "the best"},
+    [OPTION_THREADS] = {"threads", "N", BOTH | PLAN | BENCH, "a number of at least 1 (CPU only)", "one per core"},
+    [OPTION_ISA] = {"isa", "NAME", BOTH | PLAN | BENCH, "portable, avx2, avx512 or neon (CPU only)", "the best"},
     [OPTION_NO_PREPACK] = {"no-prepack", NULL, BOTH | PLAN, "hold no packed copy of the weights", NULL},
     [OPTION_DTYPE] = {"dtype", "TYPE", BOTH | PLAN | BENCH, "f32, f16 or bf16; bf16 marks 2-byte arrays as bfloat16",
                       "from the files, else f32"},
@@ -126,10 +126,13 @@ static bool read_shape(const char *text, int64_t least, tilefold_cli_list *shape
     return tilefold_cli_parse_list(text, TILEFOLD_CLI_MAX_DIMENSIONS, least, shape) && shape->count >= 3;
 }
 
+static const char *const storages[] = {"buffer", "texture2d", "texture3d", NULL};
+
+const char *tilefold_cli_storage_name(tilefold_storage storage) { return storages[storage]; }
+
 static bool apply_word(option_id id, const char *text, tilefold_cli_options *options) {
     static const char *const layouts[] = {"channels-first", "channels-last", NULL};
     static const char *const algorithms[] = {"auto", "unfold", "implicit", "direct", NULL};
-    static const char *const storages[] = {"buffer", "texture2d", "texture3d", NULL};
     static const char *const isas[] = {"portable", "avx2", "avx512", "neon", NULL};
     static const char *const types[] = {"f32", "f16", "bf16", NULL};
     int place;
@@ -295,6 +298,11 @@ static int check_together(const tilefold_cli_options *options, uint64_t given) {
         if ((id == OPTION_THREADS || id == OPTION_ISA) && vulkan) {
             return tilefold_cli_misuse("--%s: for --device cpu only", rows[id].name);
         }
+    }
+    bool unfolds = options->plan.algorithm <= TILEFOLD_ALGORITHM_UNFOLD; /* or may */
+    if (options->plan.storage != TILEFOLD_STORAGE_BUFFER && !unfolds) {
+        return tilefold_cli_misuse("--storage %s: --algorithm %s unfolds nothing to be held there",
+                                   storages[options->plan.storage], tilefold_algorithm_name(options->plan.algorithm));
     }
     tilefold_cli_padding_mode padding = options->padding.mode;
     bool splits = padding == TILEFOLD_CLI_PADDING_SAME || padding == TILEFOLD_CLI_PADDING_SAME_LOWER;

@@ -46,6 +46,9 @@ bool tilefold_cli_find_command(const char *word, tilefold_cli_command *command);
 /* Reads the arguments after the command's name, argv[0]. OK or MISUSED. */
 int tilefold_cli_options_read(tilefold_cli_command command, int argc, char **argv, tilefold_cli_options *options);
 
+/* "buffer", "texture2d", "texture3d". */
+const char *tilefold_cli_storage_name(tilefold_storage storage);
+
 /* To standard output: all commands, or one with its options. */
 void tilefold_cli_print_overview(void);
 void tilefold_cli_print_help(tilefold_cli_command command);

@@ -30,6 +30,17 @@ int tilefold_cli_open_context(const tilefold_cli_options *options, tilefold_cont
     return tilefold_cli_fail("--device cpu: %s", message.text);
 }
 
+/* The options that ask for one way to compute it; false where none does. */
+static bool describe_choice(const tilefold_plan_options *plan, char *text, size_t bytes) {
+    bool algorithm = plan->algorithm != TILEFOLD_ALGORITHM_AUTO, storage = plan->storage != TILEFOLD_STORAGE_BUFFER;
+    const char *algorithm_name = tilefold_algorithm_name(plan->algorithm);
+    const char *storage_name = tilefold_cli_storage_name(plan->storage);
+    if (algorithm && storage) snprintf(text, bytes, "--algorithm %s, --storage %s", algorithm_name, storage_name);
+    if (algorithm && !storage) snprintf(text, bytes, "--algorithm %s", algorithm_name);
+    if (!algorithm && storage) snprintf(text, bytes, "--storage %s", storage_name);
+    return algorithm || storage;
+}
+
 int tilefold_cli_plan_failed(const tilefold_cli_options *options, const char *subject, tilefold_status status,
                              const tilefold_message *message) {
     int64_t max_buffer = options->plan.max_buffer_bytes;
@@ -39,8 +50,12 @@ int tilefold_cli_plan_failed(const tilefold_cli_options *options, const char *su
     if (status == TILEFOLD_LIMIT_TOO_SMALL) {
         return tilefold_cli_fail("--scratch %" PRId64 ": %s", options->plan.scratch_limit_bytes, message->text);
     }
-    if (status == TILEFOLD_UNSUPPORTED && options->plan.algorithm != TILEFOLD_ALGORITHM_AUTO) {
-        return tilefold_cli_fail("--algorithm %s: %s", tilefold_algorithm_name(options->plan.algorithm), message->text);
+    char choice[64];
+    if (status == TILEFOLD_UNSUPPORTED && describe_choice(&options->plan, choice, sizeof choice)) {
+        return tilefold_cli_fail("%s: %s", choice, message->text);
+    }
+    if (status == TILEFOLD_UNSUPPORTED && max_buffer > 0) {
+        return tilefold_cli_fail("--max-buffer %" PRId64 ": %s", max_buffer, message->text);
     }
     return tilefold_cli_fail("%s: %s", subject, message->text);
 }
@@ -52,8 +67,13 @@ void tilefold_cli_report_plan(tilefold_cli_json *json, const tilefold_cli_option
     tilefold_cli_json_string(json, "op", problem->op == TILEFOLD_CONV ? "conv" : "conv-transpose");
     tilefold_cli_json_string(json, "device", info->device == TILEFOLD_CPU ? "cpu" : "vulkan");
     tilefold_cli_json_string(json, "algorithm", tilefold_algorithm_name(info->algorithm));
-    tilefold_cli_json_string(json, "isa", tilefold_isa_name(info->isa));
-    tilefold_cli_json_integer(json, "threads", info->threads);
+    if (info->device == TILEFOLD_CPU) {
+        tilefold_cli_json_string(json, "isa", tilefold_isa_name(info->isa));
+        tilefold_cli_json_integer(json, "threads", info->threads);
+    } else {
+        tilefold_cli_json_null(json, "isa");
+        tilefold_cli_json_null(json, "threads");
+    }
     tilefold_cli_json_open(json, "output_shape", '[');
     for (int i = 0; i < problem->rank + 2; i++) tilefold_cli_json_integer(json, NULL, shape[i]);
     tilefold_cli_json_close(json, ']');

@@ -2,22 +2,16 @@
 # The Vulkan device: its sources, and its shaders as SPIR-V in C arrays, made in ${CMAKE_CURRENT_BINARY_DIR}/shaders. It needs
 # Vulkan's headers and glslc where it is built, and nothing to link: a driver is opened when a program asks for one.
 
-# A shader compiled with some definitions, as <name>.h, and with one more, `for16`, as <name>16.h.
-function(tilefold_shader name source for16)
+# <made>.h from <source>.comp, with further options of glslc.
+function(tilefold_shader made source)
     set(folder ${CMAKE_CURRENT_SOURCE_DIR}/src/vulkan/shaders)
+    set(header ${CMAKE_CURRENT_BINARY_DIR}/shaders/${made}.h)
     file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/shaders)
-    foreach(variant "" 16)
-        set(made ${CMAKE_CURRENT_BINARY_DIR}/shaders/${name}${variant}.h)
-        set(defines ${ARGN})
-        if(variant)
-            list(APPEND defines ${for16})
-        endif()
-        add_custom_command(OUTPUT ${made}
-            COMMAND ${TILEFOLD_GLSLC} --target-env=vulkan1.1 -O -Werror ${defines} -mfmt=c ${folder}/${source}.comp -o ${made}
-            DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/tensors.glsl ${folder}/unfolded.glsl
-            COMMENT "Compiling shader ${name}${variant}" VERBATIM)
-        list(APPEND TILEFOLD_SHADERS ${made})
-    endforeach()
+    add_custom_command(OUTPUT ${header}
+        COMMAND ${TILEFOLD_GLSLC} --target-env=vulkan1.1 -O -Werror ${ARGN} -mfmt=c ${folder}/${source}.comp -o ${header}
+        DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/tensors.glsl ${folder}/unfolded.glsl
+        COMMENT "Compiling shader ${made}" VERBATIM)
+    list(APPEND TILEFOLD_SHADERS ${header})
     set(TILEFOLD_SHADERS ${TILEFOLD_SHADERS} PARENT_SCOPE)
 endfunction()
 
@@ -32,14 +26,23 @@ macro(tilefold_vulkan)
         message(STATUS "Vulkan switched off: ${if_not}")
     elseif(Vulkan_INCLUDE_DIR AND TILEFOLD_GLSLC)
         message(STATUS "Vulkan headers and glslc found: --device vulkan is there")
-        tilefold_shader(direct direct -DSTORAGE16)
-        tilefold_shader(implicit product -DSTORAGE16)
-        tilefold_shader(unfolded product -DSTORAGE16 -DUNFOLDED)
-        tilefold_shader(unfolded2d product -DSTORAGE16 -DUNFOLDED -DTEXTURE2D)
-        tilefold_shader(unfolded3d product -DSTORAGE16 -DUNFOLDED -DTEXTURE3D)
-        tilefold_shader(unfold unfold -DSTORAGE16)
-        tilefold_shader(unfold2d unfold -DTEXELS16 -DTEXTURE2D)
-        tilefold_shader(unfold3d unfold -DTEXELS16 -DTEXTURE3D)
+        foreach(half "" 16) # without and with 16-bit elements in buffers; and in the texels that are stored
+            set(define "")
+            set(texels "")
+            if(half)
+                set(define -DSTORAGE16)
+                set(texels -DTEXELS16)
+            endif()
+            tilefold_shader(direct${half} direct ${define})
+            tilefold_shader(implicit${half} product ${define})
+            tilefold_shader(unfolded${half} product -DUNFOLDED ${define})
+            tilefold_shader(unfolded2d${half} product -DUNFOLDED -DTEXTURE2D ${define})
+            tilefold_shader(unfolded3d${half} product -DUNFOLDED -DTEXTURE3D ${define})
+            tilefold_shader(unfold${half} unfold ${define})
+            tilefold_shader(unfold2d${half} unfold -DTEXTURE2D ${texels})
+            tilefold_shader(unfold3d${half} unfold -DTEXTURE3D ${texels})
+        endforeach()
+        tilefold_shader(peak peak)
         list(APPEND have TILEFOLD_HAVE_VULKAN)
         list(APPEND dependencies ${CMAKE_DL_LIBS})
         list(APPEND sources
@@ -54,6 +57,7 @@ macro(tilefold_vulkan)
             src/vulkan/limits.c
             src/vulkan/loader.c
             src/vulkan/memory.c
+            src/vulkan/peak.c
             src/vulkan/plan.c
             src/vulkan/record.c
             src/vulkan/sets.c

@@ -272,6 +272,11 @@ typedef struct tilefold_device_info {
     int64_t l1_bytes, l2_bytes, l3_bytes; /* CPU: per core, per core, shared */
     int64_t max_buffer_bytes;             /* the largest binding */
     int64_t memory_bytes;                 /* the device's own memory */
+    int64_t shared_memory_bytes;          /* Vulkan: of one workgroup */
+    int64_t max_workgroups;               /* Vulkan: of one dispatch, along the axis that takes fewest */
+    int32_t max_workgroup_size;           /* Vulkan: invocations of one workgroup */
+    int32_t subgroup_size;                /* Vulkan: invocations that run in step */
+    bool storage16;                       /* Vulkan: 2-byte elements are read and written by themselves, not by words */
 } tilefold_device_info;
 
 /* How many devices there are: the CPU, which is device 0 and always there, and the Vulkan devices. */
@@ -282,7 +287,8 @@ TILEFOLD_API tilefold_status tilefold_get_device_info(size_t number, tilefold_de
                                                       tilefold_message *message);
 
 /* Measures the device's fused-multiply-add peak in FLOP/s (a multiply-add counts as two): registers only, every thread of
- * the context, the best of several short runs (about 0.1 s in all). UNSUPPORTED where a device has no such measurement. */
+ * the context (Vulkan: more workgroups than a device runs at once), the best of several short runs (about 0.1 s in all).
+ * UNSUPPORTED where a device has no such measurement. */
 TILEFOLD_API tilefold_status tilefold_measure_peak(tilefold_context *context, double *flops_per_second,
                                                    tilefold_message *message);
 

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "../checked.h"
 #include "../message.h"
 #include "vulkan.h"
 
@@ -36,9 +37,15 @@ static size_t count_devices(void) {
 }
 
 static void describe(size_t index, tilefold_device_info *info) {
+    const tilefold_vulkan_traits *traits = &list[index].traits;
     snprintf(info->name, sizeof info->name, "%s", list[index].name);
-    info->max_buffer_bytes = list[index].traits.max_binding_bytes;
-    info->memory_bytes = list[index].traits.memory_bytes;
+    info->max_buffer_bytes = traits->max_binding_bytes;
+    info->memory_bytes = traits->memory_bytes;
+    info->shared_memory_bytes = traits->shared_bytes;
+    info->max_workgroups = tilefold_min(traits->max_groups[0], traits->max_groups[1]);
+    info->max_workgroup_size = traits->workgroup_size;
+    info->subgroup_size = traits->subgroup_size;
+    info->storage16 = traits->storage16;
 }
 
 /* ------------------------------------------------------------------------------------------------------ opening ---- */
@@ -219,4 +226,5 @@ const tilefold_device tilefold_vulkan_device = {
     .print = tilefold_vulkan_print,
     .pack_weight = tilefold_vulkan_pack_weight,
     .execute = tilefold_vulkan_execute,
+    .measure_peak = tilefold_vulkan_measure_peak,
 };

@@ -161,8 +161,10 @@ tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_function
                                                   char name[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE]) {
     VkPhysicalDeviceMaintenance3Properties allocation = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
+    VkPhysicalDeviceSubgroupProperties subgroup = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES,
+                                                   .pNext = &allocation};
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
-                                              .pNext = &allocation};
+                                              .pNext = &subgroup};
     vk->GetPhysicalDeviceProperties2(device, &properties);
     VkPhysicalDevice16BitStorageFeatures half = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &half};
@@ -183,6 +185,9 @@ tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_function
         .storage16 = half.storageBuffer16BitAccess,
         .host_tensors = type == VK_PHYSICAL_DEVICE_TYPE_CPU || type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU,
         .timestamp_seconds = (double)raw->timestampPeriod * 1e-9,
+        .shared_bytes = raw->maxComputeSharedMemorySize,
+        .workgroup_size = (int32_t)tilefold_min(raw->maxComputeWorkGroupInvocations, INT32_MAX),
+        .subgroup_size = (int32_t)subgroup.subgroupSize,
     };
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
         if (memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)

@@ -53,11 +53,13 @@ typedef struct tilefold_vulkan_traits {
     int64_t max_groups[2];    /* of a dispatch, along x, and along y and z */
     int64_t offset_alignment; /* of bindings, in bytes */
     int64_t max_image_2d, max_image_3d;
-    bool storage16;           /* 16-bit elements in buffers */
-    bool host_tensors;        /* device memory for tensors can be mapped, and is no slower for it */
-    int64_t memory_bytes;     /* of the largest heap of the device's own */
-    int64_t import_alignment; /* of imported host memory; 0 where none can be imported */
-    double timestamp_seconds; /* of a timestamp's unit; 0 where the queue has no timestamps */
+    bool storage16;                        /* 16-bit elements in buffers */
+    bool host_tensors;                     /* device memory for tensors can be mapped, and is no slower for it */
+    int64_t memory_bytes;                  /* of the largest heap of the device's own */
+    int64_t shared_bytes;                  /* of one workgroup */
+    int32_t workgroup_size, subgroup_size; /* invocations: the most of one workgroup; those that run in step */
+    int64_t import_alignment;              /* of imported host memory; 0 where none can be imported */
+    double timestamp_seconds;              /* of a timestamp's unit; 0 where the queue has no timestamps */
 } tilefold_vulkan_traits;
 
 /* What imported host memory must be aligned to, on a device with VK_EXT_external_memory_host. */
@@ -416,6 +418,9 @@ void tilefold_vulkan_show_to_host(const tilefold_vulkan_functions *vk, VkCommand
 
 /* binding.c: the bytes of a binding of so many chunks. */
 size_t tilefold_vulkan_binding_bytes(int64_t chunks);
+/* peak.c */
+tilefold_status tilefold_vulkan_measure_peak(tilefold_context *context, double *flops_per_second,
+                                             tilefold_message *message);
 
 /* execute.c */
 tilefold_status tilefold_vulkan_pack_weight(const tilefold_plan *plan, const void *weight, void *packed,

@@ -56,6 +56,7 @@ class Misuse(CommandLineTest):
             "--max-buffer": ["0", "x"],
             "--device": ["", "gpu", "cpu:0", "vulkan:", "vulkan:-1", "vulkan:x", "vulkan:99999999999"],
             "--algorithm": ["", "winograd"],
+            "--storage": ["", "texture", "texture1d"],
             "--threads": ["0", "-1", "x", "2147483648"],
             "--isa": ["", "sse", "best"],
             "--dtype": ["", "f64", "bfloat16"],
@@ -71,6 +72,9 @@ class Misuse(CommandLineTest):
 
     def test_options_that_do_not_go_together(self):
         self.misuse(["--storage", "vulkan"], *PLAN, "--storage", "buffer")
+        for algorithm in ("implicit", "direct"):
+            self.misuse(["--storage texture2d", f"--algorithm {algorithm}"], *PLAN, "--device", "vulkan", "--storage",
+                        "texture2d", "--algorithm", algorithm)
         self.misuse(["--threads", "cpu"], *PLAN, "--device", "vulkan", "--threads", "2")
         self.misuse(["--isa", "cpu"], *PLAN, "--device", "vulkan:1", "--isa", "portable")
         self.misuse(["--output-padding"], *PLAN, "--output-padding", "1")
@@ -186,6 +190,7 @@ class Devices(CommandLineTest):
         self.assertIn("portable", cpu["isas"])
         self.assertIn(cpu["isa"], cpu["isas"])
         self.assertIn(cpu["isa"], self.succeed("devices"))
+        self.assertNotIn("subgroup_size", cpu)
 
     def test_each_isa_runs_or_is_refused(self):
         here = self.succeed_json("devices")["devices"][0]["isas"]
