@@ -96,6 +96,21 @@ static void test_every_method_ran(void **state) {
     for (int m = 1; m < count; m++) assert_true(ran[methods[m].algorithm][methods[m].storage] > 0);
 }
 
+/* What unfolds nothing has nothing that a texture could hold; who asks for a texture without naming an algorithm gets an unfold. */
+static void test_textures_hold_unfolds(void **state) {
+    (void)state;
+    if (!on_vulkan()) skip();
+    test_problem made = listed_problem(0, TILEFOLD_F32, TILEFOLD_NONE);
+    for (int algorithm = TILEFOLD_ALGORITHM_AUTO; algorithm <= TILEFOLD_ALGORITHM_DIRECT; algorithm++) {
+        way w = {.algorithm = (tilefold_algorithm)algorithm, .storage = TILEFOLD_STORAGE_TEXTURE2D, .limit = INT64_MAX};
+        bool declined, unfolds = algorithm <= TILEFOLD_ALGORITHM_UNFOLD;
+        tilefold_plan *plan = make_plan(&made, &w, &declined);
+        assert_true(plan ? unfolds : declined);
+        if (plan) assert_int_equal(get_info(plan).algorithm, TILEFOLD_ALGORITHM_UNFOLD);
+        tilefold_plan_destroy(plan);
+    }
+}
+
 static int close_all(void **state) {
     (void)state;
     close_contexts();
@@ -107,6 +122,7 @@ int main(void) {
         cmocka_unit_test(test_small_problems),
         cmocka_unit_test(test_larger_problems),
         cmocka_unit_test(test_every_method_ran),
+        cmocka_unit_test(test_textures_hold_unfolds),
     };
     return cmocka_run_group_tests_name("operator", tests, NULL, close_all);
 }

@@ -61,10 +61,3 @@ class Storage(CommandLineTest):
             output = self.same_everywhere("conv", "--padding", 1)
             expected = convolve(self.load("in.npy"), self.load("w.npy"), begin=1, end=1)
             np.testing.assert_allclose(output, expected, rtol=tolerance, atol=tolerance)
-
-    def test_algorithm_that_unfolds_nothing(self):
-        self.array("in.npy", 1, 2, 9)
-        self.array("w.npy", 3, 2, 3)
-        for algorithm in ("implicit", "direct"):
-            self.fail_with(1, [algorithm, "texture"], "conv", "in.npy", "w.npy", "-o", "out.npy", *self.device,
-                           "--storage", "texture2d", "--algorithm", algorithm)
