@@ -38,14 +38,14 @@ void main() {
         weight[j] = job.first.y + group * job.weight_tap.w + weight_of_column(column_of(n));
         sum[j] = first_value(group, n);
     }
-    for (int z = 0; z < job.taps.z; z++) {
-        for (int y = 0; y < job.taps.y; y++) {
-            for (int x = 0; x < job.taps.x; x++) {
+    for (int z = 0; z < taps.z; z++) {
+        for (int y = 0; y < taps.y; y++) {
+            for (int x = 0; x < taps.x; x++) {
                 ivec3 at = origin + ivec3(x, y, z) * job.in_tap.xyz;
                 bool there = inside(at);
                 int element = in_offset + dot_int(at, job.in_stride.xyz);
                 int tap = dot_int(ivec3(x, y, z), job.weight_tap.xyz);
-                for (int c = 0; c < job.taps.w; c++) {
+                for (int c = 0; c < taps.w; c++) {
                     float value = 0.0;
                     if (there) value = decode(input_bits(element + c * job.in_tap.w));
                     [[unroll]] for (int j = 0; j < COLUMNS; j++) {

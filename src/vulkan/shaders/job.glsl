@@ -29,7 +29,7 @@ layout(std140, set = 0, binding = 4) uniform Job {
 const int FIRST = 1, LAST = 2;    // the sum begins here; it ends here
 const int COLUMNS_FIRST = 4;     // neighbouring outputs lie along the columns: so do neighbouring invocations
 
-layout(push_constant) uniform Step {
+struct Step {
     int position_begin, position_end; // as planned: a smaller problem may have fewer, see ends below
     int column_begin, column_end;
     int group_begin;
@@ -40,7 +40,22 @@ layout(push_constant) uniform Step {
     int width;            // of the three-dimensional image that holds it
     int partial;          // word where partial sums begin, [column][position], or -1: they wait in the output
     int spread;           // direct: units that lie in the first dimension
-} tile;
+};
+
+layout(push_constant) uniform Pushed { Step pushed; };
+
+// What a step and its job are told, plus a zero that only the hardware knows. lavapipe compiles a shader anew, at every
+// dispatch, for the values of uniforms and push constants that by themselves decide a branch or end a loop (Mesa's
+// lvp_inline_uniforms.c); these never do.
+int zero = min(int(gl_WorkGroupID.x), 0);
+Step tile = Step(pushed.position_begin + zero, pushed.position_end + zero, pushed.column_begin + zero,
+                 pushed.column_end + zero, pushed.group_begin + zero, pushed.k_begin + zero, pushed.k_end + zero,
+                 pushed.flags + zero, pushed.unfolded + zero, pushed.pitch + zero, pushed.width + zero,
+                 pushed.partial + zero, pushed.spread + zero);
+ivec4 taps = job.taps + zero;
+
+bool has_bias() { return job.first.z + zero >= 0; }
+bool bias_is_f32() { return job.base.z + zero != 0; }
 
 // A step planned for an upper bound also runs a job that is smaller.
 int position_end() { return min(tile.position_end, job.total.x); }

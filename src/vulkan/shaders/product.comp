@@ -41,12 +41,12 @@ shared ivec4 k_input[2 * DEPTH];
 shared int k_weight[2 * DEPTH];
 
 void describe_k(int k, int slot) {
-    int channel = k % job.taps.w, tap = k / job.taps.w;
+    int channel = k % taps.w, tap = k / taps.w;
     ivec3 j;
-    j.x = tap % job.taps.x;
-    tap /= job.taps.x;
-    j.y = tap % job.taps.y;
-    j.z = tap / job.taps.y;
+    j.x = tap % taps.x;
+    tap /= taps.x;
+    j.y = tap % taps.y;
+    j.z = tap / taps.y;
     k_input[slot] = ivec4(j * job.in_tap.xyz, channel * job.in_tap.w);
     k_weight[slot] = dot_int(j, job.weight_tap.xyz) + channel * job.weight_fold.w;
 }

@@ -87,7 +87,7 @@ uint input_bits(int index) {
 #ifdef STORAGE16
 float load_weight(int index) { return decode(uint(weight_elements[index])); }
 float load_bias(int index) {
-    if (job.base.z == 0) return decode(uint(bias_elements[index]));
+    if (!bias_is_f32()) return decode(uint(bias_elements[index]));
     return uintBitsToFloat(uint(bias_elements[2 * index]) | uint(bias_elements[2 * index + 1]) << 16);
 }
 void store_output(int index, float value) { output_elements[index] = uint16_t(encode(value)); }
@@ -98,7 +98,7 @@ float load_weight(int index) {
     return decode(half_of(weight_elements[index >> 1], index));
 }
 float load_bias(int index) {
-    if (job.base.z != 0) return uintBitsToFloat(bias_elements[index]);
+    if (bias_is_f32()) return uintBitsToFloat(bias_elements[index]);
     return decode(half_of(bias_elements[index >> 1], index));
 }
 // The other half of a word may be another invocation's: each half is changed by atomic operations that leave the other alone.
@@ -119,6 +119,6 @@ float load_output(int index) {
 
 // What a sum of group, column n of the step starts with.
 float first_value(int group, int n) {
-    return job.first.z < 0 ? 0.0 : load_bias(job.first.z + group * job.folds.w + n % job.folds.w);
+    return has_bias() ? load_bias(job.first.z + group * job.folds.w + n % job.folds.w) : 0.0;
 }
 #endif

@@ -16,12 +16,12 @@
 
 uint element_bits(int group, int k, int position) {
     if (position >= position_end() || k >= tile.k_end) return 0u;
-    int channel = k % job.taps.w, tap = k / job.taps.w;
+    int channel = k % taps.w, tap = k / taps.w;
     ivec3 j;
-    j.x = tap % job.taps.x;
-    tap /= job.taps.x;
-    j.y = tap % job.taps.y;
-    j.z = tap / job.taps.y;
+    j.x = tap % taps.x;
+    tap /= taps.x;
+    j.y = tap % taps.y;
+    j.z = tap / taps.y;
     Position p = position_of(position);
     ivec3 at = job.in_first.xyz + p.q * job.in_step.xyz + j * job.in_tap.xyz;
     if (!inside(at)) return 0u;
