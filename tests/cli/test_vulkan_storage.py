@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The founding cases on a Vulkan device, held in every storage under two limits: the bits are the same. Case A as it is, B at a
-size that a software device computes in a test. Only where TILEFOLD_TEST_VULKAN says that there is a device, as on_vulkan.sh does.
+"""The founding cases on a Vulkan device, held in every storage under two limits: the bits are the same. Case B in fp16 at a
+smaller size than its 512x512. Only where TILEFOLD_TEST_VULKAN says that there is a device, as on_vulkan.sh does.
 """
 
 import os
@@ -30,17 +30,17 @@ class Storage(CommandLineTest):
         self.assertEqual(report["scratch_limit_bytes"], LIMITS[limit])
         self.assertLessEqual(report["scratch_bytes"], LIMITS[limit])
         self.assertLessEqual(report["min_scratch_bytes"], LIMITS["256KiB"])
-        if storage != "buffer":
-            self.assertEqual(report["algorithm"], "unfold")
+        self.assertEqual(report["algorithm"], "unfold")
         return self.load("out.npy")
 
     def same_everywhere(self, op, *options):
-        first = self.compute(op, "buffer", "16MiB", *options)
+        first = None
         for storage in STORAGES:
             for limit in LIMITS:
                 with self.subTest(storage=storage, limit=limit):
-                    other = self.compute(op, storage, limit, "--algorithm", "unfold", *options)
-                    self.assertEqual(first.tobytes(), other.tobytes())
+                    output = self.compute(op, storage, limit, "--algorithm", "unfold", *options)
+                    first = output if first is None else first
+                    self.assertEqual(first.tobytes(), output.tobytes())
         return first
 
     def test_case_a(self):
@@ -55,7 +55,7 @@ class Storage(CommandLineTest):
         np.testing.assert_allclose(output[0, :, 0], overlap, rtol=1e-4, atol=1e-4)
 
     def test_case_b(self):
-        for dtype, size, tolerance in ((np.float32, 48, 1e-4), (np.float16, 32, 2e-2)):
+        for dtype, size, tolerance in ((np.float32, 256, 1e-4), (np.float16, 32, 2e-2)):
             self.array("in.npy", 1, 64, size, size, dtype=dtype)
             self.array("w.npy", 64, 64, 3, 3, dtype=dtype)
             output = self.same_everywhere("conv", "--padding", 1)
