@@ -9,7 +9,8 @@ function(tilefold_shader made source)
     file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/shaders)
     add_custom_command(OUTPUT ${header}
         COMMAND ${TILEFOLD_GLSLC} --target-env=vulkan1.1 -O -Werror ${ARGN} -mfmt=c ${folder}/${source}.comp -o ${header}
-        DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/tensors.glsl ${folder}/unfolded.glsl
+        DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/partial.glsl ${folder}/tensors.glsl
+            ${folder}/unfolded.glsl
         COMMENT "Compiling shader ${made}" VERBATIM)
     list(APPEND TILEFOLD_SHADERS ${header})
     set(TILEFOLD_SHADERS ${TILEFOLD_SHADERS} PARENT_SCOPE)
@@ -33,6 +34,8 @@ macro(tilefold_vulkan)
                 set(define -DSTORAGE16)
                 set(texels -DTEXELS16)
             endif()
+            tilefold_shader(broadcast_implicit${half} broadcast ${define})
+            tilefold_shader(broadcast_unfolded${half} broadcast -DUNFOLDED ${define})
             tilefold_shader(direct${half} direct ${define})
             tilefold_shader(implicit${half} product ${define})
             tilefold_shader(unfolded${half} product -DUNFOLDED ${define})

@@ -49,6 +49,7 @@ typedef struct tilefold_vulkan_limits {
     int64_t max_image_3d;      /* and of a three-dimensional one */
     bool storage_16bit;        /* 16-bit elements in buffers; else they are read and written in 32-bit words */
     bool host_tensors;         /* tensors in memory that host and device share; else they pass through staging */
+    bool cpu_vectors;          /* a CPU's subgroups are used as the vectors they are; else it computes as a GPU would */
 } tilefold_vulkan_limits;
 
 /* No limits but the device's own. */
@@ -57,7 +58,7 @@ static inline void tilefold_vulkan_limits_init(tilefold_vulkan_limits *limits) {
     limits->struct_size = sizeof *limits;
     limits->max_buffer_bytes = limits->max_image_2d = limits->max_image_3d = INT64_MAX;
     limits->max_workgroups[0] = limits->max_workgroups[1] = limits->max_workgroups[2] = INT64_MAX;
-    limits->storage_16bit = limits->host_tensors = true;
+    limits->storage_16bit = limits->host_tensors = limits->cpu_vectors = true;
 }
 
 /* Limits to try out on any device what another kind would do: "minimum" (what the Vulkan specification guarantees),

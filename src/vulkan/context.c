@@ -33,6 +33,18 @@ static const uint32_t unfolded3d_words[] =
 static const uint32_t unfolded3d16_words[] =
 #include "unfolded3d16.h"
     ;
+static const uint32_t broadcast_implicit_words[] =
+#include "broadcast_implicit.h"
+    ;
+static const uint32_t broadcast_implicit16_words[] =
+#include "broadcast_implicit16.h"
+    ;
+static const uint32_t broadcast_unfolded_words[] =
+#include "broadcast_unfolded.h"
+    ;
+static const uint32_t broadcast_unfolded16_words[] =
+#include "broadcast_unfolded16.h"
+    ;
 static const uint32_t unfold_words[] =
 #include "unfold.h"
     ;
@@ -68,6 +80,10 @@ static const struct {
                                      {unfolded2d16_words, sizeof unfolded2d16_words}},
     [TILEFOLD_VULKAN_UNFOLDED_3D] = {{unfolded3d_words, sizeof unfolded3d_words},
                                      {unfolded3d16_words, sizeof unfolded3d16_words}},
+    [TILEFOLD_VULKAN_BROADCAST_IMPLICIT] = {{broadcast_implicit_words, sizeof broadcast_implicit_words},
+                                            {broadcast_implicit16_words, sizeof broadcast_implicit16_words}},
+    [TILEFOLD_VULKAN_BROADCAST_UNFOLDED] = {{broadcast_unfolded_words, sizeof broadcast_unfolded_words},
+                                            {broadcast_unfolded16_words, sizeof broadcast_unfolded16_words}},
     [TILEFOLD_VULKAN_UNFOLD] = {{unfold_words, sizeof unfold_words}, {unfold16_words, sizeof unfold16_words}},
     [TILEFOLD_VULKAN_UNFOLD_2D] = {{unfold2d_words, sizeof unfold2d_words},
                                    {unfold2d16_words, sizeof unfold2d16_words}},
@@ -175,7 +191,7 @@ double tilefold_vulkan_get_time(const tilefold_vulkan_context *context) {
 /* ------------------------------------------------------------------------------------------------- pipelines ---- */
 
 static bool same_constants(const tilefold_vulkan_constants *a, const tilefold_vulkan_constants *b) {
-    return a->type == b->type && a->columns == b->columns;
+    return a->type == b->type && a->columns == b->columns && a->rows == b->rows && a->lanes == b->lanes;
 }
 
 static VkResult get_module(tilefold_vulkan_context *context, tilefold_vulkan_shader shader, bool half,
@@ -201,6 +217,8 @@ static VkResult compile(tilefold_vulkan_context *context, tilefold_vulkan_shader
     static const VkSpecializationMapEntry entries[] = {
         {0, offsetof(tilefold_vulkan_constants, type), sizeof(int32_t)},
         {1, offsetof(tilefold_vulkan_constants, columns), sizeof(int32_t)},
+        {2, offsetof(tilefold_vulkan_constants, rows), sizeof(int32_t)},
+        {3, offsetof(tilefold_vulkan_constants, lanes), sizeof(int32_t)},
     };
     VkSpecializationInfo specialisation = {sizeof entries / sizeof entries[0], entries, sizeof *constants, constants};
     VkShaderModule module;

@@ -69,4 +69,5 @@ void tilefold_vulkan_clamp(tilefold_vulkan_traits *traits, const tilefold_vulkan
     traits->max_image_3d = tilefold_min(traits->max_image_3d, limits->max_image_3d);
     traits->storage16 = traits->storage16 && limits->storage_16bit;
     traits->host_tensors = traits->host_tensors && limits->host_tensors;
+    if (!limits->cpu_vectors) traits->lanes = 0;
 }

@@ -155,6 +155,15 @@ bool tilefold_vulkan_has_extension(const tilefold_vulkan_functions *vk, VkPhysic
 /* Offsets within a binding are 32-bit; this also leaves room for the sums that lead to them. */
 #define MAX_BINDING (INT64_C(1) << 30)
 
+enum { MAX_LANES = 32 };
+
+/* Lanes of a subgroup where that is a vector of a CPU; shaders/broadcast.comp says what follows from it. */
+static int64_t count_lanes(VkPhysicalDeviceType type, const VkPhysicalDeviceSubgroupProperties *subgroups) {
+    bool usable = type == VK_PHYSICAL_DEVICE_TYPE_CPU && subgroups->supportedStages & VK_SHADER_STAGE_COMPUTE_BIT &&
+                  subgroups->supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+    return usable && subgroups->subgroupSize <= MAX_LANES ? subgroups->subgroupSize : 0;
+}
+
 static int64_t least(uint64_t a, uint64_t b) { return (int64_t)(a < b ? a : b); }
 
 tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_functions *vk, VkPhysicalDevice device,
@@ -188,6 +197,7 @@ tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_function
         .shared_bytes = raw->maxComputeSharedMemorySize,
         .workgroup_size = (int32_t)tilefold_min(raw->maxComputeWorkGroupInvocations, INT32_MAX),
         .subgroup_size = (int32_t)subgroup.subgroupSize,
+        .lanes = count_lanes(type, &subgroup),
     };
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
         if (memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)

@@ -60,11 +60,13 @@ static tilefold_status get_pipelines(tilefold_vulkan_context *context, tilefold_
                                                      [TILEFOLD_STORAGE_TEXTURE2D] = TILEFOLD_VULKAN_UNFOLD_2D,
                                                      [TILEFOLD_STORAGE_TEXTURE3D] = TILEFOLD_VULKAN_UNFOLD_3D};
     tilefold_storage storage = p->scratch.image_size.storage;
-    const tilefold_vulkan_shader shaders[] = {[TILEFOLD_ALGORITHM_UNFOLD] = unfolded[storage],
-                                              [TILEFOLD_ALGORITHM_IMPLICIT] = TILEFOLD_VULKAN_IMPLICIT,
-                                              [TILEFOLD_ALGORITHM_DIRECT] = TILEFOLD_VULKAN_DIRECT};
-    tilefold_status status = tilefold_vulkan_get_pipeline(context, shaders[p->algorithm], &p->constants, &p->product,
-                                                          message);
+    const tilefold_vulkan_shader shaders[][2] = {[TILEFOLD_ALGORITHM_UNFOLD] = {unfolded[storage],
+                                                                                TILEFOLD_VULKAN_BROADCAST_UNFOLDED},
+                                                 [TILEFOLD_ALGORITHM_IMPLICIT] = {TILEFOLD_VULKAN_IMPLICIT,
+                                                                                  TILEFOLD_VULKAN_BROADCAST_IMPLICIT},
+                                                 [TILEFOLD_ALGORITHM_DIRECT] = {TILEFOLD_VULKAN_DIRECT}};
+    tilefold_vulkan_shader shader = shaders[p->algorithm][p->constants.lanes > 0];
+    tilefold_status status = tilefold_vulkan_get_pipeline(context, shader, &p->constants, &p->product, message);
     if (status || p->algorithm != TILEFOLD_ALGORITHM_UNFOLD) return status;
     tilefold_vulkan_constants unfold = {.type = p->constants.type};
     return tilefold_vulkan_get_pipeline(context, unfolds[storage], &unfold, &p->unfold, message);

@@ -35,10 +35,10 @@ static void dispatch(const tilefold_vulkan_recorder *r, VkPipeline pipeline, VkD
 }
 
 static void record_product(const tilefold_vulkan_recorder *r, const tilefold_vulkan_step *step, int64_t groups) {
-    int64_t width = TILEFOLD_WORKGROUP_SIDE * r->plan->constants.columns;
+    const tilefold_vulkan_workgroup *workgroup = &r->plan->workgroup;
     dispatch(r, r->plan->product, r->sets.product, step,
-             tilefold_ceil_div(step->position_end - step->position_begin, TILEFOLD_WORKGROUP),
-             tilefold_ceil_div(step->column_end - step->column_begin, width), groups);
+             tilefold_ceil_div(step->position_end - step->position_begin, workgroup->positions),
+             tilefold_ceil_div(step->column_end - step->column_begin, workgroup->columns), groups);
 }
 
 /* An invocation stores a texel of four k, or a word of one or two positions: see shaders/unfolded.glsl. */

@@ -74,11 +74,24 @@ static int64_t bounded(int64_t most, int64_t macs_of_one) {
 tilefold_algorithm tilefold_vulkan_choose_algorithm(const tilefold_vulkan_shape *s, tilefold_algorithm wanted) {
     if (wanted != TILEFOLD_ALGORITHM_AUTO) return wanted;
     if (s->storage != TILEFOLD_STORAGE_BUFFER) return TILEFOLD_ALGORITHM_UNFOLD; /* who names one wants it */
-    return s->columns <= FEW_COLUMNS ? TILEFOLD_ALGORITHM_DIRECT : TILEFOLD_ALGORITHM_IMPLICIT;
+    bool direct = s->columns <= FEW_COLUMNS && s->traits->lanes == 0;
+    return direct ? TILEFOLD_ALGORITHM_DIRECT : TILEFOLD_ALGORITHM_IMPLICIT;
 }
 
 /* Columns of a workgroup are eight times these. Two widths: each is a shader more to compile. */
 static int32_t product_width(int64_t columns) { return columns <= 2 * TILEFOLD_WORKGROUP_SIDE ? 2 : 8; }
+
+/* Columns and rows of positions of a product by subgroups: all the columns where they are few, and as many sums as the first
+ * cache holds without a compiler taking long over them. */
+static void choose_broadcast(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
+    static const struct { int32_t columns, rows; } choices[] = {{1, 8}, {4, 8}, {8, 8}, {16, 8}, {32, 4}};
+    int choice = 0, last = sizeof choices / sizeof choices[0] - 1;
+    while (choice < last && choices[choice].columns < s->columns) choice++;
+    p->constants.columns = choices[choice].columns;
+    p->constants.rows = choices[choice].rows;
+    p->constants.lanes = (int32_t)s->traits->lanes;
+    p->workgroup = (tilefold_vulkan_workgroup){p->constants.rows * p->constants.lanes, p->constants.columns};
+}
 
 static void choose_constants(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
     const tilefold_geometry *g = s->geometry;
@@ -86,18 +99,23 @@ static void choose_constants(const tilefold_vulkan_shape *s, tilefold_vulkan_pla
     p->columns_first = g->out_channel == 1 && g->out_channels > 1;
     if (direct && g->out_channels == 1) p->columns_first = g->out_group == 1 && g->groups > 1;
     p->constants = (tilefold_vulkan_constants){.type = g->type};
+    /* Textures are for devices with texture units: there is no product by subgroups of them. */
+    if (!direct && s->traits->lanes > 0 && s->storage == TILEFOLD_STORAGE_BUFFER) {
+        choose_broadcast(s, p);
+        return;
+    }
     p->constants.columns = direct ? (s->columns > 1 ? FEW_COLUMNS : 1) : product_width(s->columns);
+    p->workgroup = (tilefold_vulkan_workgroup){TILEFOLD_WORKGROUP, TILEFOLD_WORKGROUP_SIDE * p->constants.columns};
 }
 
 static void tile_implicit(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
     const int64_t *groups = s->traits->max_groups;
-    int64_t most = tilefold_min(groups[0] * TILEFOLD_WORKGROUP, tilefold_round_up(s->positions, TILEFOLD_WORKGROUP));
-    int64_t block_macs = tilefold_saturating_multiply(s->depth, s->columns);
-    int64_t blocks = bounded(most / TILEFOLD_WORKGROUP, tilefold_saturating_multiply(block_macs, TILEFOLD_WORKGROUP));
-    p->tiling.positions = blocks * TILEFOLD_WORKGROUP;
-    p->tiling.columns = tilefold_min(s->columns, groups[1] * TILEFOLD_WORKGROUP_SIDE * p->constants.columns);
+    int64_t each = p->workgroup.positions, most = tilefold_min(groups[0], tilefold_ceil_div(s->positions, each));
+    int64_t position_macs = tilefold_saturating_multiply(s->depth, s->columns);
+    p->tiling.positions = bounded(most, tilefold_saturating_multiply(position_macs, each)) * each;
+    p->tiling.columns = tilefold_min(s->columns, groups[1] * p->workgroup.columns);
     p->tiling.groups = bounded(tilefold_min(s->geometry->groups, groups[1]),
-                               tilefold_saturating_multiply(block_macs, p->tiling.positions));
+                               tilefold_saturating_multiply(position_macs, p->tiling.positions));
     p->tiling.block_k = tilefold_max(1, s->depth);
 }
 
@@ -229,9 +247,10 @@ static bool cut_sum(const tilefold_vulkan_shape *s, int64_t budget, int64_t dept
 static bool tile_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilefold_vulkan_plan *p) {
     const tilefold_vulkan_extent most = most_of_tile(s);
     int64_t depth = tilefold_min(tilefold_max(1, s->depth), most.depth);
-    int64_t columns = tilefold_min(s->columns,
-                                   s->traits->max_groups[1] * TILEFOLD_WORKGROUP_SIDE * p->constants.columns);
-    int64_t all = tilefold_min(most.positions, tilefold_round_up(s->positions, TILEFOLD_WORKGROUP));
+    int64_t columns = tilefold_min(s->columns, s->traits->max_groups[1] * p->workgroup.columns);
+    int64_t dispatched = s->traits->max_groups[0] * tilefold_min(TILEFOLD_WORKGROUP, p->workgroup.positions);
+    int64_t all = tilefold_min(tilefold_min(most.positions, dispatched),
+                               tilefold_round_up(s->positions, TILEFOLD_WORKGROUP));
     int64_t wanted = round_down(TILE_BYTES / s->element_bytes / depth, TILEFOLD_WORKGROUP);
     wanted = tilefold_min(wanted, STEP_MACS / tilefold_saturating_multiply(depth, columns) / 64 * 64);
     wanted = tilefold_max(TILEFOLD_WORKGROUP, tilefold_min(all, wanted));

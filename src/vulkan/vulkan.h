@@ -60,6 +60,7 @@ typedef struct tilefold_vulkan_traits {
     int32_t workgroup_size, subgroup_size; /* invocations: the most of one workgroup; those that run in step */
     int64_t import_alignment;              /* of imported host memory; 0 where none can be imported */
     double timestamp_seconds;              /* of a timestamp's unit; 0 where the queue has no timestamps */
+    int64_t lanes;                         /* of a subgroup that is a CPU's vector; 0 on a device of its own */
 } tilefold_vulkan_traits;
 
 /* What imported host memory must be aligned to, on a device with VK_EXT_external_memory_host. */
@@ -88,6 +89,8 @@ typedef enum tilefold_vulkan_shader {
     TILEFOLD_VULKAN_UNFOLDED, /* the product of an unfolded tile, one for each storage */
     TILEFOLD_VULKAN_UNFOLDED_2D,
     TILEFOLD_VULKAN_UNFOLDED_3D,
+    TILEFOLD_VULKAN_BROADCAST_IMPLICIT, /* the same by subgroups, of what is in buffers */
+    TILEFOLD_VULKAN_BROADCAST_UNFOLDED,
     TILEFOLD_VULKAN_UNFOLD, /* into each storage */
     TILEFOLD_VULKAN_UNFOLD_2D,
     TILEFOLD_VULKAN_UNFOLD_3D,
@@ -98,6 +101,7 @@ typedef enum tilefold_vulkan_shader {
 /* The specialisation constants of the shaders, in the order of their ids. */
 typedef struct tilefold_vulkan_constants {
     int32_t type, columns;
+    int32_t rows, lanes; /* of the products by subgroups */
 } tilefold_vulkan_constants;
 
 typedef struct tilefold_vulkan_pipeline {
@@ -106,8 +110,8 @@ typedef struct tilefold_vulkan_pipeline {
     VkPipeline pipeline;
 } tilefold_vulkan_pipeline;
 
-/* As many as there are combinations: 3 types x (2 widths x 4 of the product, 3 unfolds, 2 direct). */
-enum { TILEFOLD_VULKAN_MAX_PIPELINES = 39 };
+/* As many as there are combinations: 3 types x (2 widths x 4 of the product, 5 x 2 of that by subgroups, 3 unfolds, 2 direct). */
+enum { TILEFOLD_VULKAN_MAX_PIPELINES = 69 };
 
 typedef struct tilefold_vulkan_context {
     tilefold_vulkan_functions vk;
@@ -297,6 +301,11 @@ tilefold_vulkan_extent tilefold_vulkan_get_extent(const tilefold_vulkan_plan *pl
                                                   int64_t groups, int64_t depth);
 int64_t tilefold_vulkan_extent_steps(const tilefold_vulkan_tiling *tiling, const tilefold_vulkan_extent *extent);
 
+/* What a workgroup of the product computes. */
+typedef struct tilefold_vulkan_workgroup {
+    int64_t positions, columns;
+} tilefold_vulkan_workgroup;
+
 /* The scratch:
  *
  *     | jobs | staging | unfolded tile | partial sums | image |      staging: where tensors cannot be mapped
@@ -336,6 +345,7 @@ struct tilefold_vulkan_plan {
     tilefold_vulkan_chunking chunking;
     tilefold_vulkan_sizes sizes; /* of the buffers of copied tensors */
     tilefold_vulkan_constants constants;
+    tilefold_vulkan_workgroup workgroup;
     bool cut;                   /* some sum is cut into blocks */
     bool columns_first;         /* neighbouring outputs lie along the columns */
     VkPipeline product, unfold; /* whatever makes outputs; unfold */
@@ -390,7 +400,7 @@ VkResult tilefold_vulkan_create_sets(tilefold_vulkan_context *context, VkDescrip
 int64_t tilefold_vulkan_count_steps(const tilefold_vulkan_plan *plan, const tilefold_geometry *geometry,
                                     const tilefold_vulkan_chunking *chunking);
 
-/* Positions and columns of a workgroup of the product; positions or units of one of the others. */
+/* Invocations of a workgroup, but for the products by subgroups; and those of the product on each side. */
 enum { TILEFOLD_WORKGROUP = 64, TILEFOLD_WORKGROUP_SIDE = 8 };
 
 /* ---------------------------------------------------------------------------------------------------- record ---- */

@@ -3,11 +3,12 @@
 //
 // A job is one part of a chunk (see ../vulkan.h): an ordinary convolution over positions (image, z, y, x), whose columns are
 // (fold z, y, x, output channel). Offsets are elements within the bound windows and fit 32 bits. src/vulkan/job.c fills it in.
+#ifndef OWN_WORKGROUP
 #define SIDE 8 // a workgroup of 64 is 8 x 8
-
 layout(local_size_x = 64) in;
+#endif
 
-layout(std140, set = 0, binding = 4) uniform Job {
+struct Job {
     ivec4 count;       // positions along x, y, z; images
     ivec4 taps;        // taps along x, y, z; channels of a group
     ivec4 in_first;    // first input position along x, y, z; elements from image to image
@@ -24,7 +25,7 @@ layout(std140, set = 0, binding = 4) uniform Job {
     ivec4 base;        // first element of the input; elements from column to column of the weights; the bias is fp32
     ivec4 total;       // positions, columns, depth of the sum; groups
     vec4 clamp_range;  // low, high
-} job;
+};
 
 const int FIRST = 1, LAST = 2;    // the sum begins here; it ends here
 const int COLUMNS_FIRST = 4;     // neighbouring outputs lie along the columns: so do neighbouring invocations
@@ -42,12 +43,14 @@ struct Step {
     int spread;           // direct: units that lie in the first dimension
 };
 
+layout(std140, set = 0, binding = 4) uniform Bound { Job bound; };
 layout(push_constant) uniform Pushed { Step pushed; };
 
 // What a step and its job are told, plus a zero that only the hardware knows. lavapipe compiles a shader anew, at every
 // dispatch, for the values of uniforms and push constants that by themselves decide a branch or end a loop (Mesa's
-// lvp_inline_uniforms.c); these never do.
+// lvp_inline_uniforms.c); these never do. All is loaded first of all: within a branch or a loop that would be slow there too.
 int zero = min(int(gl_WorkGroupID.x), 0);
+Job job = bound;
 Step tile = Step(pushed.position_begin + zero, pushed.position_end + zero, pushed.column_begin + zero,
                  pushed.column_end + zero, pushed.group_begin + zero, pushed.k_begin + zero, pushed.k_end + zero,
                  pushed.flags + zero, pushed.unfolded + zero, pushed.pitch + zero, pushed.width + zero,
@@ -61,6 +64,20 @@ bool bias_is_f32() { return job.base.z + zero != 0; }
 int position_end() { return min(tile.position_end, job.total.x); }
 int column_end() { return min(tile.column_end, job.total.y); }
 
+// n/d and what remains of n, for n >= 0 and d > 0: the quotient of floats is put right, which is faster by far than dividing
+// integers on a device that does so lane by lane. The first quotient is wrong by n/d * 2^-21 at most, the second by 1.
+int divide(int n, int d, out int rest) {
+    float inverse = 1.0 / float(d);
+    int quotient = int(float(n) * inverse);
+    rest = n - quotient * d;
+    int more = int(floor(float(rest) * inverse));
+    quotient += more;
+    rest -= more * d;
+    int wrong = rest < 0 ? -1 : rest >= d ? 1 : 0;
+    rest -= wrong * d;
+    return quotient + wrong;
+}
+
 struct Position {
     ivec3 q;
     int image;
@@ -68,13 +85,23 @@ struct Position {
 
 Position position_of(int index) {
     Position p;
-    p.q.x = index % job.count.x;
-    index /= job.count.x;
-    p.q.y = index % job.count.y;
-    index /= job.count.y;
-    p.q.z = index % job.count.z;
-    p.image = index / job.count.z;
+    int rows = divide(index, job.count.x, p.q.x);
+    int planes = divide(rows, job.count.y, p.q.y);
+    p.image = divide(planes, job.count.z, p.q.z);
     return p;
+}
+
+ivec3 tap_of(int index) {
+    ivec3 tap;
+    tap.z = divide(divide(index, taps.x, tap.x), taps.y, tap.y);
+    return tap;
+}
+
+ivec3 next_tap(ivec3 tap) {
+    if (++tap.x < taps.x) return tap;
+    tap.x = 0;
+    if (++tap.y < taps.y) return tap;
+    return ivec3(0, 0, tap.z + 1);
 }
 
 int dot_int(ivec3 a, ivec3 b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
@@ -88,12 +115,8 @@ struct Column {
 
 Column column_of(int index) {
     Column c;
-    c.channel = index % job.folds.w;
-    index /= job.folds.w;
-    c.fold.x = index % job.folds.x;
-    index /= job.folds.x;
-    c.fold.y = index % job.folds.y;
-    c.fold.z = index / job.folds.y;
+    int fold = divide(index, job.folds.w, c.channel);
+    c.fold.z = divide(divide(fold, job.folds.x, c.fold.x), job.folds.y, c.fold.y);
     return c;
 }
 

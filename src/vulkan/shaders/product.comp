@@ -29,6 +29,7 @@
 #ifdef UNFOLDED
 #include "unfolded.glsl"
 #endif
+#include "partial.glsl"
 
 layout(constant_id = 1) const int COLUMNS = 8;
 
@@ -41,12 +42,8 @@ shared ivec4 k_input[2 * DEPTH];
 shared int k_weight[2 * DEPTH];
 
 void describe_k(int k, int slot) {
-    int channel = k % taps.w, tap = k / taps.w;
-    ivec3 j;
-    j.x = tap % taps.x;
-    tap /= taps.x;
-    j.y = tap % taps.y;
-    j.z = tap / taps.y;
+    int channel = k % taps.w;
+    ivec3 j = tap_of(k / taps.w);
     k_input[slot] = ivec4(j * job.in_tap.xyz, channel * job.in_tap.w);
     k_weight[slot] = dot_int(j, job.weight_tap.xyz) + channel * job.weight_fold.w;
 }
@@ -84,27 +81,6 @@ void fill_right(int lane, int column, int offset, int count, int slot) {
     }
 }
 
-// Partial sums wait in the output where it is fp32, else in the scratch. Only an unfolded sum is ever cut.
-#ifdef UNFOLDED
-int partial_word(int position, int column) {
-    return tile.partial + (column - tile.column_begin) * tile.pitch + position - tile.position_begin;
-}
-
-float load_partial(int position, int column, int output_element) {
-    return tile.partial < 0 ? load_output(output_element) : uintBitsToFloat(scratch[partial_word(position, column)]);
-}
-
-void store_partial(int position, int column, int output_element, float sum) {
-    if (tile.partial < 0)
-        store_output(output_element, sum);
-    else
-        scratch[partial_word(position, column)] = floatBitsToUint(sum);
-}
-#else
-float load_partial(int position, int column, int output_element) { return load_output(output_element); }
-void store_partial(int position, int column, int output_element, float sum) { store_output(output_element, sum); }
-#endif
-
 void main() {
     int lane = int(gl_LocalInvocationID.x), width = SIDE * COLUMNS;
     bool columns_first = (tile.flags & COLUMNS_FIRST) != 0;
@@ -133,8 +109,10 @@ void main() {
         [[unroll]] for (int i = 0; i < ROWS; i++) {
             int m = position0 + row + i * SIDE;
             sum[i][j] = bias;
+#ifdef UNFOLDED
             if ((tile.flags & FIRST) == 0 && n < column_end() && m < position_end())
                 sum[i][j] = load_partial(m, n, out_row[i] + out_column[j]);
+#endif
         }
     }
 
@@ -162,12 +140,7 @@ void main() {
         int m = position0 + row + i * SIDE;
         [[unroll]] for (int j = 0; j < COLUMNS; j++) {
             int n = column0 + column + j * SIDE;
-            if (m < position_end() && n < column_end()) {
-                if ((tile.flags & LAST) != 0)
-                    store_output(out_row[i] + out_column[j], activate(sum[i][j]));
-                else
-                    store_partial(m, n, out_row[i] + out_column[j], sum[i][j]);
-            }
+            if (m < position_end() && n < column_end()) store_sum(m, n, out_row[i] + out_column[j], sum[i][j]);
         }
     }
 }

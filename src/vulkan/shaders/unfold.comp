@@ -16,12 +16,8 @@
 
 uint element_bits(int group, int k, int position) {
     if (position >= position_end() || k >= tile.k_end) return 0u;
-    int channel = k % taps.w, tap = k / taps.w;
-    ivec3 j;
-    j.x = tap % taps.x;
-    tap /= taps.x;
-    j.y = tap % taps.y;
-    j.z = tap / taps.y;
+    int channel = k % taps.w;
+    ivec3 j = tap_of(k / taps.w);
     Position p = position_of(position);
     ivec3 at = job.in_first.xyz + p.q * job.in_step.xyz + j * job.in_tap.xyz;
     if (!inside(at)) return 0u;

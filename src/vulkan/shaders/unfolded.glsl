@@ -54,15 +54,18 @@ vec4 load_unfolded(int group, int k, int run) {
     return vec4(decode(bits.x), decode(bits.y), decode(bits.z), decode(bits.w));
 }
 #else
-float unfolded_element(int group, int k, int run) {
-    int rows = tile.k_end - tile.k_begin, element = (group * rows + min(k, rows - 1)) * tile.pitch + run;
+// Counted from the first of the tile.
+float unfolded_element(int element) {
     if (TYPE == F32) return uintBitsToFloat(scratch[tile.unfolded + element]);
     return decode(half_of(scratch[tile.unfolded + (element >> 1)], element));
 }
 
 vec4 load_unfolded(int group, int k, int run) {
-    return vec4(unfolded_element(group, k, run), unfolded_element(group, k + 1, run),
-                unfolded_element(group, k + 2, run), unfolded_element(group, k + 3, run));
+    int rows = tile.k_end - tile.k_begin;
+    vec4 values;
+    for (int i = 0; i < 4; i++)
+        values[i] = unfolded_element((group * rows + min(k + i, rows - 1)) * tile.pitch + run);
+    return values;
 }
 #endif
 #endif
