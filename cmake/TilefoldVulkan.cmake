@@ -17,6 +17,8 @@ function(tilefold_shader made source)
     add_custom_command(OUTPUT ${header}
         COMMAND ${TILEFOLD_GLSLC} ${options} -mfmt=c ${folder}/${source}.comp -o ${header}
         DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/partial.glsl ${folder}/tensors.glsl
+            ${folder}/unfolded.glsl
+            ${folder}/unfolded.glsl
         COMMENT "Compiling shader ${made}" VERBATIM)
     list(APPEND TILEFOLD_SHADERS ${header})
     set(TILEFOLD_SHADERS ${TILEFOLD_SHADERS} PARENT_SCOPE)
@@ -33,17 +35,23 @@ macro(tilefold_vulkan)
         message(STATUS "Vulkan switched off: ${if_not}")
     elseif(Vulkan_INCLUDE_DIR AND TILEFOLD_GLSLC)
         message(STATUS "Vulkan headers and glslc found: --device vulkan is there")
-        foreach(half "" 16) # without and with 16-bit elements in buffers
+        foreach(half "" 16) # without and with 16-bit elements in buffers; and in the texels that are stored
             set(define "")
+            set(texels "")
             if(half)
                 set(define -DSTORAGE16)
+                set(texels -DTEXELS16)
             endif()
             tilefold_shader(broadcast_implicit${half} broadcast ${define})
             tilefold_shader(broadcast_unfolded${half} broadcast -DUNFOLDED ${define})
             tilefold_shader(direct${half} direct ${define})
             tilefold_shader(implicit${half} product ${define})
             tilefold_shader(unfolded${half} product -DUNFOLDED ${define})
+            tilefold_shader(unfolded2d${half} product -DUNFOLDED -DTEXTURE2D ${define})
+            tilefold_shader(unfolded3d${half} product -DUNFOLDED -DTEXTURE3D ${define})
             tilefold_shader(unfold${half} unfold ${define})
+            tilefold_shader(unfold2d${half} unfold -DTEXTURE2D ${texels})
+            tilefold_shader(unfold3d${half} unfold -DTEXTURE3D ${texels})
         endforeach()
         tilefold_shader(peak peak)
         list(APPEND have TILEFOLD_HAVE_VULKAN)
@@ -54,6 +62,7 @@ macro(tilefold_vulkan)
             src/vulkan/context.c
             src/vulkan/device.c
             src/vulkan/execute.c
+            src/vulkan/image.c
             src/vulkan/import.c
             src/vulkan/job.c
             src/vulkan/limits.c

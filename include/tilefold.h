@@ -304,11 +304,12 @@ typedef enum tilefold_algorithm {
 /* "auto", "unfold", "implicit", "direct"; NULL for a value outside the enumeration. */
 TILEFOLD_API const char *tilefold_algorithm_name(tilefold_algorithm algorithm);
 
-/* Vulkan: how the unfold scratch is held. */
+/* Vulkan: how the unfolded tile is held. A texel of a texture is four consecutive k = tap * channels + channel of one position
+ * of the tile. To ask for a texture is to ask for the unfold; with another algorithm it is UNSUPPORTED. */
 typedef enum tilefold_storage {
     TILEFOLD_STORAGE_BUFFER = 0,
-    TILEFOLD_STORAGE_TEXTURE2D,
-    TILEFOLD_STORAGE_TEXTURE3D,
+    TILEFOLD_STORAGE_TEXTURE2D, /* K/4 x positions of the tile */
+    TILEFOLD_STORAGE_TEXTURE3D, /* output width x rows of the tile x K/4 */
 } tilefold_storage;
 
 #define TILEFOLD_DEFAULT_SCRATCH_LIMIT_BYTES (16 * INT64_C(1048576))

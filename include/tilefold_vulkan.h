@@ -141,7 +141,8 @@ static inline void tilefold_vulkan_tensors_init(tilefold_vulkan_tensors *tensors
 }
 
 /* A plan together with the buffers it runs on: descriptor sets, and the constants of every part. One binding serves one thread
- * and one command buffer at a time; a plan may have many. Bindings whose scratch is the same memory must not run at once. */
+ * and one command buffer at a time; a plan may have many. Bindings whose scratch is the same memory must not run at once;
+ * nor must those of one plan that holds its scratch in a texture, which is the plan's own. */
 typedef struct tilefold_vulkan_binding tilefold_vulkan_binding;
 
 /* Binds a plan made with bind_buffers. The caller owns *binding and destroys it before the plan. Its constants, 256 bytes for

@@ -90,6 +90,16 @@ int machine_isas(tilefold_isa isas[8]) {
     return count;
 }
 
+int machine_methods(method methods[MAX_METHODS]) {
+    int count = 0;
+    for (int algorithm = TILEFOLD_ALGORITHM_AUTO; algorithm <= TILEFOLD_ALGORITHM_DIRECT; algorithm++)
+        methods[count++] = (method){(tilefold_algorithm)algorithm, TILEFOLD_STORAGE_BUFFER};
+    if (!on_vulkan()) return count;
+    methods[count++] = (method){TILEFOLD_ALGORITHM_UNFOLD, TILEFOLD_STORAGE_TEXTURE2D};
+    methods[count++] = (method){TILEFOLD_ALGORITHM_UNFOLD, TILEFOLD_STORAGE_TEXTURE3D};
+    return count;
+}
+
 tilefold_isa best_isa(void) {
     tilefold_isa isas[8];
     return isas[machine_isas(isas) - 1];
@@ -157,10 +167,11 @@ void close_contexts(void) {
 /* --------------------------------------------------------------------------------------------------------- plans ---- */
 
 const char *describe_way(const way *w) {
-    static _Thread_local char text[160];
-    snprintf(text, sizeof text, "isa %s threads %d pool %s algorithm %s%s limit %" PRId64, tilefold_isa_name(w->isa),
-             (int)w->threads, pool_names[w->pool], tilefold_algorithm_name(w->algorithm), w->prepack ? " prepack" : "",
-             w->limit);
+    static const char *const storages[] = {"", " in texture2d", " in texture3d"};
+    static _Thread_local char text[180];
+    snprintf(text, sizeof text, "isa %s threads %d pool %s algorithm %s%s%s limit %" PRId64, tilefold_isa_name(w->isa),
+             (int)w->threads, pool_names[w->pool], tilefold_algorithm_name(w->algorithm), storages[w->storage],
+             w->prepack ? " prepack" : "", w->limit);
     return text;
 }
 
@@ -178,6 +189,7 @@ tilefold_plan_options way_options(const way *w) {
     tilefold_plan_options_init(&options);
     options.scratch_limit_bytes = w->limit;
     options.algorithm = w->algorithm;
+    options.storage = w->storage;
     options.prepack_weights = w->prepack;
     options.bind_buffers = runs_bound();
     return options;

@@ -18,6 +18,7 @@ typedef struct way {
     tilefold_algorithm algorithm;
     bool prepack;
     int64_t limit;
+    tilefold_storage storage; /* of unfolded tiles, on Vulkan; left out of most initializers: in a buffer */
 } way;
 
 /* One line that says it. Static storage. */
@@ -27,6 +28,16 @@ const char *describe_way(const way *w);
 int machine_isas(tilefold_isa isas[8]);
 
 tilefold_isa best_isa(void);
+
+/* An algorithm, and on Vulkan also how it holds its scratch. */
+typedef struct method {
+    tilefold_algorithm algorithm;
+    tilefold_storage storage;
+} method;
+
+/* All there are, auto first. Returns how many. */
+enum { MAX_METHODS = 6 };
+int machine_methods(method methods[MAX_METHODS]);
 
 /* Whether the ways are run by a Vulkan device: TILEFOLD_TEST_VULKAN=N in the environment. It has one "instruction set",
  * TILEFOLD_ISA_BEST, and neither threads nor pools. */

@@ -1,5 +1,5 @@
-/* The same bits: for each problem of the list, across limits, threads, instruction sets, layouts, algorithms, prepacking
- * and the caller's parallel_for.
+/* The same bits: for each problem of the list, across limits, threads, instruction sets, layouts, algorithms, storages,
+ * prepacking and the caller's parallel_for.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -13,7 +13,7 @@
 
 #include "runner.h"
 
-enum { LAYOUTS = 4, LIMITS = 7, ALGORITHMS = TILEFOLD_ALGORITHM_DIRECT + 1, MAX_FAILURES = 8 };
+enum { LAYOUTS = 4, LIMITS = 7, MAX_FAILURES = 8 };
 
 /* Who computes. Few with workers of their own, which are slow to go to sleep when idle. */
 static const struct {
@@ -53,7 +53,7 @@ static bool skip_way(tilefold_isa isa, rng *r) {
     return rng_range(r, 0, 999) >= (int64_t)ceil(share * 1000);
 }
 
-/* One problem under all limits by one instruction set and algorithm; layout and crew vary at random. */
+/* One problem under all limits by one instruction set and method; layout and crew vary at random. */
 static int try_limits(tensors t[LAYOUTS], way w, rng *r, const void *expected, void *got) {
     int failures = 0;
     w.limit = INT64_MAX;
@@ -81,13 +81,14 @@ static int try_problem(const test_problem *made) {
     make_layouts(made, t);
     rng r = rng_make(made->seed, 11);
     tilefold_isa isas[8];
-    int isa_count = machine_isas(isas);
+    method methods[MAX_METHODS]; /* but the first, auto: it is one of the others */
+    int isa_count = machine_isas(isas), method_count = machine_methods(methods);
     void *expected = reference_output(&t[0]), *got = malloc(tensors_output_bytes(&t[0]) + 1);
     int failures = !(expected && agrees_with_double(&t[0], expected));
     for (int i = 0; expected && i < isa_count; i++) {
-        for (int algorithm = TILEFOLD_ALGORITHM_UNFOLD; algorithm < ALGORITHMS; algorithm++) {
+        for (int m = 1; m < method_count; m++) {
             for (int prepack = 0; prepack < 2; prepack++) {
-                way w = {isas[i], 1, POOL_LIBRARY, (tilefold_algorithm)algorithm, prepack, 0};
+                way w = {isas[i], 1, POOL_LIBRARY, methods[m].algorithm, prepack, 0, methods[m].storage};
                 failures += try_limits(t, w, &r, expected, got);
             }
         }
@@ -121,7 +122,8 @@ static void test_small_types(void **state) {
     assert_int_equal(failures, 0);
 }
 
-/* A founding case under limits from 64 KiB to none: the same bytes, and right wherever one looks. */
+/* A founding case under limits from 64 KiB to none, on Vulkan each with another storage: the same bytes, and right wherever one
+ * looks. */
 static void check_founding_case(const test_problem *made) {
     const int64_t limits[] = {65536, INT64_C(16) << 20, INT64_MAX};
     tensors t = make_tensors(made);
@@ -129,6 +131,7 @@ static void check_founding_case(const test_problem *made) {
     void *first = malloc(bytes), *other = malloc(bytes);
     for (int i = 0; i < 3; i++) {
         way w = {best_isa(), 1 + i, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_AUTO, i & 1, limits[i]};
+        if (on_vulkan()) w.storage = (tilefold_storage)i;
         assert_int_equal(run_way(&t, &w, i ? other : first, NULL), DONE);
         bool right = i             ? check_output(&t, &w, first, other)
                      : on_vulkan() ? check_against_double(&t, first)

@@ -12,10 +12,10 @@
 
 #include "runner.h"
 
-enum { MAX_FAILURES = 5, ALGORITHMS = TILEFOLD_ALGORITHM_DIRECT + 1 };
+enum { MAX_FAILURES = 5 };
 
-/* How often each algorithm ran: that none is tried by accident only must not pass for success. */
-static int64_t ran[ALGORITHMS];
+/* How often each method ran: that none is tried by accident only must not pass for success. */
+static int64_t ran[TILEFOLD_ALGORITHM_DIRECT + 1][TILEFOLD_STORAGE_TEXTURE3D + 1];
 
 /* A limit between the least and the default, small ones as likely as large ones. */
 static int64_t random_limit(rng *r, int64_t least) {
@@ -35,16 +35,19 @@ static void pick_crew(way *w, rng *r) {
     w->pool = rng_percent(r, 3) ? POOL_LIBRARY : rng_percent(r, 50) ? POOL_SEQUENTIAL : POOL_REVERSED;
 }
 
-/* One problem by one instruction set and one algorithm, the rest at random. */
-static bool try_way(tensors *t, tilefold_isa isa, tilefold_algorithm algorithm, rng *r, const void *expected,
-                    void *got) {
-    way w = {.isa = isa, .algorithm = algorithm, .prepack = rng_percent(r, 50), .limit = INT64_MAX};
+/* One problem by one instruction set and one method, the rest at random. */
+static bool try_way(tensors *t, tilefold_isa isa, const method *m, rng *r, const void *expected, void *got) {
+    way w = {.isa = isa,
+             .algorithm = m->algorithm,
+             .storage = m->storage,
+             .prepack = rng_percent(r, 50),
+             .limit = INT64_MAX};
     pick_crew(&w, r);
     int64_t least = least_limit(&t->made, &w);
     if (least >= 0) w.limit = random_limit(r, least);
     tilefold_plan_info info;
     outcome outcome = run_way(t, &w, got, &info);
-    if (outcome == DONE) ran[info.algorithm]++;
+    if (outcome == DONE) ran[info.algorithm][w.storage]++;
     return outcome == DECLINED || (outcome == DONE && check_output(t, &w, expected, got));
 }
 
@@ -53,10 +56,10 @@ static bool try_problem(const test_problem *made, const tilefold_isa *isas, int 
     rng r = rng_make(made->seed, 9);
     void *expected = reference_output(&t), *got = malloc(tensors_output_bytes(&t) + 1);
     bool right = expected && agrees_with_double(&t, expected);
+    method methods[MAX_METHODS];
+    int method_count = machine_methods(methods);
     for (int i = 0; expected && i < isa_count; i++) {
-        for (int algorithm = TILEFOLD_ALGORITHM_AUTO; algorithm < ALGORITHMS; algorithm++) {
-            right = try_way(&t, isas[i], (tilefold_algorithm)algorithm, &r, expected, got) && right;
-        }
+        for (int m = 0; m < method_count; m++) right = try_way(&t, isas[i], &methods[m], &r, expected, got) && right;
     }
     free(expected);
     free(got);
@@ -85,12 +88,27 @@ static void test_larger_problems(void **state) {
     try_problems(1500, 400000);
 }
 
-static void test_every_algorithm_ran(void **state) {
+static void test_every_method_ran(void **state) {
     (void)state;
     if (begin_problems(1).single) return;
-    assert_true(ran[TILEFOLD_ALGORITHM_UNFOLD] > 0);
-    assert_true(ran[TILEFOLD_ALGORITHM_IMPLICIT] > 0);
-    assert_true(ran[TILEFOLD_ALGORITHM_DIRECT] > 0);
+    method methods[MAX_METHODS];
+    int count = machine_methods(methods);
+    for (int m = 1; m < count; m++) assert_true(ran[methods[m].algorithm][methods[m].storage] > 0);
+}
+
+/* What unfolds nothing has nothing that a texture could hold; who asks for a texture without naming an algorithm gets an unfold. */
+static void test_textures_hold_unfolds(void **state) {
+    (void)state;
+    if (!on_vulkan()) skip();
+    test_problem made = listed_problem(0, TILEFOLD_F32, TILEFOLD_NONE);
+    for (int algorithm = TILEFOLD_ALGORITHM_AUTO; algorithm <= TILEFOLD_ALGORITHM_DIRECT; algorithm++) {
+        way w = {.algorithm = (tilefold_algorithm)algorithm, .storage = TILEFOLD_STORAGE_TEXTURE2D, .limit = INT64_MAX};
+        bool declined, unfolds = algorithm <= TILEFOLD_ALGORITHM_UNFOLD;
+        tilefold_plan *plan = make_plan(&made, &w, &declined);
+        assert_true(plan ? unfolds : declined);
+        if (plan) assert_int_equal(get_info(plan).algorithm, TILEFOLD_ALGORITHM_UNFOLD);
+        tilefold_plan_destroy(plan);
+    }
 }
 
 static int close_all(void **state) {
@@ -103,7 +121,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_problems),
         cmocka_unit_test(test_larger_problems),
-        cmocka_unit_test(test_every_algorithm_ran),
+        cmocka_unit_test(test_every_method_ran),
+        cmocka_unit_test(test_textures_hold_unfolds),
     };
     return cmocka_run_group_tests_name("operator", tests, NULL, close_all);
 }

@@ -79,6 +79,10 @@ static void test_smaller_problems(void **state) {
         rng r = rng_make(larger.seed, 19);
         way w = {TILEFOLD_ISA_BEST,   1,        POOL_LIBRARY, (tilefold_algorithm)rng_range(&r, 0, 3),
                  rng_percent(&r, 50), INT64_MAX};
+        if (rng_percent(&r, 40)) {
+            w.algorithm = TILEFOLD_ALGORITHM_UNFOLD;
+            w.storage = (tilefold_storage)rng_range(&r, 1, 2);
+        }
         int64_t least = least_limit(&larger, &w);
         if (least == LEAST_DECLINED) continue;
         if (rng_percent(&r, 50)) w.limit = least + rng_range(&r, 0, INT64_C(1) << rng_range(&r, 0, 18));

@@ -144,8 +144,8 @@ static tilefold_status bind_chunks(tilefold_vulkan_binding *b, tilefold_message 
         tilefold_vulkan_get_chunk(&b->plan->geometry, &chunking, number, &chunk);
         tilefold_status status = place_chunk(b, &chunk, b->bound, message);
         if (status) return status;
-        VkResult result = tilefold_vulkan_create_sets(context, b->pool, b->bound, &scratch, b->jobs.buffer,
-                                                      p->algorithm == TILEFOLD_ALGORITHM_UNFOLD, &b->sets[number]);
+        VkResult result = tilefold_vulkan_create_sets(context, b->pool, b->bound, &scratch, b->jobs.buffer, p,
+                                                      &b->sets[number]);
         if (result != VK_SUCCESS) return tilefold_vulkan_fail(message, result, "making descriptor sets");
         writer.chunk = &chunk;
         tilefold_vulkan_for_each_part(&chunk.geometry, write_job, &writer);

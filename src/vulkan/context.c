@@ -7,7 +7,8 @@
 
 #include <stddef.h>
 
-/* SPIR-V words, made from shaders/ when the library is built: each without and with 16-bit storage. */
+/* SPIR-V words, made from shaders/ when the library is built. Of each there are two: without and with 16-bit storage; but those
+ * that unfold into images never need that, and are for texels of 32 and of 16 bits. */
 static const uint32_t implicit_words[] =
 #include "implicit.h"
     ;
@@ -19,6 +20,18 @@ static const uint32_t unfolded_words[] =
     ;
 static const uint32_t unfolded16_words[] =
 #include "unfolded16.h"
+    ;
+static const uint32_t unfolded2d_words[] =
+#include "unfolded2d.h"
+    ;
+static const uint32_t unfolded2d16_words[] =
+#include "unfolded2d16.h"
+    ;
+static const uint32_t unfolded3d_words[] =
+#include "unfolded3d.h"
+    ;
+static const uint32_t unfolded3d16_words[] =
+#include "unfolded3d16.h"
     ;
 static const uint32_t broadcast_implicit_words[] =
 #include "broadcast_implicit.h"
@@ -38,6 +51,18 @@ static const uint32_t unfold_words[] =
 static const uint32_t unfold16_words[] =
 #include "unfold16.h"
     ;
+static const uint32_t unfold2d_words[] =
+#include "unfold2d.h"
+    ;
+static const uint32_t unfold2d16_words[] =
+#include "unfold2d16.h"
+    ;
+static const uint32_t unfold3d_words[] =
+#include "unfold3d.h"
+    ;
+static const uint32_t unfold3d16_words[] =
+#include "unfold3d16.h"
+    ;
 static const uint32_t direct_words[] =
 #include "direct.h"
     ;
@@ -51,11 +76,19 @@ static const struct {
 } shaders[TILEFOLD_VULKAN_SHADERS][2] = {
     [TILEFOLD_VULKAN_IMPLICIT] = {{implicit_words, sizeof implicit_words}, {implicit16_words, sizeof implicit16_words}},
     [TILEFOLD_VULKAN_UNFOLDED] = {{unfolded_words, sizeof unfolded_words}, {unfolded16_words, sizeof unfolded16_words}},
+    [TILEFOLD_VULKAN_UNFOLDED_2D] = {{unfolded2d_words, sizeof unfolded2d_words},
+                                     {unfolded2d16_words, sizeof unfolded2d16_words}},
+    [TILEFOLD_VULKAN_UNFOLDED_3D] = {{unfolded3d_words, sizeof unfolded3d_words},
+                                     {unfolded3d16_words, sizeof unfolded3d16_words}},
     [TILEFOLD_VULKAN_BROADCAST_IMPLICIT] = {{broadcast_implicit_words, sizeof broadcast_implicit_words},
                                             {broadcast_implicit16_words, sizeof broadcast_implicit16_words}},
     [TILEFOLD_VULKAN_BROADCAST_UNFOLDED] = {{broadcast_unfolded_words, sizeof broadcast_unfolded_words},
                                             {broadcast_unfolded16_words, sizeof broadcast_unfolded16_words}},
     [TILEFOLD_VULKAN_UNFOLD] = {{unfold_words, sizeof unfold_words}, {unfold16_words, sizeof unfold16_words}},
+    [TILEFOLD_VULKAN_UNFOLD_2D] = {{unfold2d_words, sizeof unfold2d_words},
+                                   {unfold2d16_words, sizeof unfold2d16_words}},
+    [TILEFOLD_VULKAN_UNFOLD_3D] = {{unfold3d_words, sizeof unfold3d_words},
+                                   {unfold3d16_words, sizeof unfold3d16_words}},
     [TILEFOLD_VULKAN_DIRECT] = {{direct_words, sizeof direct_words}, {direct16_words, sizeof direct16_words}},
 };
 
@@ -182,6 +215,12 @@ static VkResult get_module(tilefold_vulkan_context *context, tilefold_vulkan_sha
     return result;
 }
 
+/* Which of the two of a shader. */
+static bool wants_half(const tilefold_vulkan_context *context, tilefold_vulkan_shader shader, tilefold_type type) {
+    bool stores_texels = shader == TILEFOLD_VULKAN_UNFOLD_2D || shader == TILEFOLD_VULKAN_UNFOLD_3D;
+    return type != TILEFOLD_F32 && (stores_texels || context->traits.storage16);
+}
+
 static VkResult compile(tilefold_vulkan_context *context, tilefold_vulkan_shader shader,
                         const tilefold_vulkan_constants *constants, VkPipeline *pipeline) {
     static const VkSpecializationMapEntry entries[] = {
@@ -192,7 +231,7 @@ static VkResult compile(tilefold_vulkan_context *context, tilefold_vulkan_shader
     };
     VkSpecializationInfo specialisation = {sizeof entries / sizeof entries[0], entries, sizeof *constants, constants};
     VkShaderModule module;
-    bool half = context->traits.storage16 && constants->type != TILEFOLD_F32;
+    bool half = wants_half(context, shader, (tilefold_type)constants->type);
     VkResult result = get_module(context, shader, half, &module);
     if (result != VK_SUCCESS) return result;
     VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,

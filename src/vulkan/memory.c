@@ -30,6 +30,16 @@ static int32_t choose_type(const VkPhysicalDeviceMemoryProperties *memory, uint3
     return type;
 }
 
+VkResult tilefold_vulkan_allocate(const tilefold_vulkan_context *context, const VkMemoryRequirements *needs,
+                                  bool for_host, VkDeviceMemory *memory) {
+    int32_t type = choose_type(&context->memory, needs->memoryTypeBits, for_host);
+    if (type < 0) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    VkMemoryAllocateInfo allocation = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                       .allocationSize = needs->size,
+                                       .memoryTypeIndex = (uint32_t)type};
+    return context->vk.AllocateMemory(context->device, &allocation, NULL, memory);
+}
+
 static VkResult create_buffer(tilefold_vulkan_context *context, int64_t bytes, VkBufferUsageFlags usage, bool for_host,
                               tilefold_vulkan_buffer *buffer) {
     const tilefold_vulkan_functions *vk = &context->vk;
@@ -41,12 +51,7 @@ static VkResult create_buffer(tilefold_vulkan_context *context, int64_t bytes, V
     if (result != VK_SUCCESS) return result;
     VkMemoryRequirements needs;
     vk->GetBufferMemoryRequirements(context->device, buffer->buffer, &needs);
-    int32_t type = choose_type(&context->memory, needs.memoryTypeBits, for_host);
-    if (type < 0) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
-    VkMemoryAllocateInfo allocation = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
-                                       .allocationSize = needs.size,
-                                       .memoryTypeIndex = (uint32_t)type};
-    result = vk->AllocateMemory(context->device, &allocation, NULL, &buffer->memory);
+    result = tilefold_vulkan_allocate(context, &needs, for_host, &buffer->memory);
     if (result != VK_SUCCESS) return result;
     result = vk->BindBufferMemory(context->device, buffer->buffer, buffer->memory, 0);
     if (result == VK_SUCCESS && for_host)

@@ -48,27 +48,36 @@ static VkResult create_sets(tilefold_vulkan_context *context, tilefold_vulkan_pl
     if (result != VK_SUCCESS) return result;
     tilefold_vulkan_bound tensors[TILEFOLD_TENSORS], scratch = whole(&p->device_scratch);
     for (int i = 0; i < TILEFOLD_TENSORS; i++) tensors[i] = whole(&p->tensors[i]);
-    return tilefold_vulkan_create_sets(context, p->pool, tensors, &scratch, p->jobs.buffer,
-                                       p->algorithm == TILEFOLD_ALGORITHM_UNFOLD, &p->sets);
+    return tilefold_vulkan_create_sets(context, p->pool, tensors, &scratch, p->jobs.buffer, p, &p->sets);
 }
 
 static tilefold_status get_pipelines(tilefold_vulkan_context *context, tilefold_vulkan_plan *p,
                                      tilefold_message *message) {
-    static const tilefold_vulkan_shader shaders[][2] = {
-        [TILEFOLD_ALGORITHM_UNFOLD] = {TILEFOLD_VULKAN_UNFOLDED, TILEFOLD_VULKAN_BROADCAST_UNFOLDED},
-        [TILEFOLD_ALGORITHM_IMPLICIT] = {TILEFOLD_VULKAN_IMPLICIT, TILEFOLD_VULKAN_BROADCAST_IMPLICIT},
-        [TILEFOLD_ALGORITHM_DIRECT] = {TILEFOLD_VULKAN_DIRECT}};
+    static const tilefold_vulkan_shader unfolded[] = {[TILEFOLD_STORAGE_BUFFER] = TILEFOLD_VULKAN_UNFOLDED,
+                                                      [TILEFOLD_STORAGE_TEXTURE2D] = TILEFOLD_VULKAN_UNFOLDED_2D,
+                                                      [TILEFOLD_STORAGE_TEXTURE3D] = TILEFOLD_VULKAN_UNFOLDED_3D};
+    static const tilefold_vulkan_shader unfolds[] = {[TILEFOLD_STORAGE_BUFFER] = TILEFOLD_VULKAN_UNFOLD,
+                                                     [TILEFOLD_STORAGE_TEXTURE2D] = TILEFOLD_VULKAN_UNFOLD_2D,
+                                                     [TILEFOLD_STORAGE_TEXTURE3D] = TILEFOLD_VULKAN_UNFOLD_3D};
+    tilefold_storage storage = p->scratch.image_size.storage;
+    const tilefold_vulkan_shader shaders[][2] = {[TILEFOLD_ALGORITHM_UNFOLD] = {unfolded[storage],
+                                                                                TILEFOLD_VULKAN_BROADCAST_UNFOLDED},
+                                                 [TILEFOLD_ALGORITHM_IMPLICIT] = {TILEFOLD_VULKAN_IMPLICIT,
+                                                                                  TILEFOLD_VULKAN_BROADCAST_IMPLICIT},
+                                                 [TILEFOLD_ALGORITHM_DIRECT] = {TILEFOLD_VULKAN_DIRECT}};
     tilefold_vulkan_shader shader = shaders[p->algorithm][p->constants.lanes > 0];
     tilefold_status status = tilefold_vulkan_get_pipeline(context, shader, &p->constants, &p->product, message);
     if (status || p->algorithm != TILEFOLD_ALGORITHM_UNFOLD) return status;
     tilefold_vulkan_constants unfold = {.type = p->constants.type};
-    return tilefold_vulkan_get_pipeline(context, TILEFOLD_VULKAN_UNFOLD, &unfold, &p->unfold, message);
+    return tilefold_vulkan_get_pipeline(context, unfolds[storage], &unfold, &p->unfold, message);
 }
 
 static tilefold_status allocate(tilefold_plan *plan, tilefold_message *message) {
     tilefold_vulkan_context *context = plan->context->state;
     tilefold_vulkan_plan *p = plan->state;
     tilefold_status status = get_pipelines(context, p, message);
+    if (!status && p->scratch.image_bytes)
+        status = tilefold_vulkan_create_image(context, &p->scratch.image_size, &p->image, message);
     if (!status && !plan->options.bind_buffers) {
         status = create_buffers(context, p, message);
         VkResult result = status ? VK_SUCCESS : create_sets(context, p);
@@ -86,6 +95,7 @@ void tilefold_vulkan_release_plan(tilefold_plan *plan) {
     tilefold_vulkan_destroy_buffer(context, &p->device_scratch);
     tilefold_vulkan_destroy_buffer(context, &p->jobs);
     tilefold_vulkan_destroy_buffer(context, &p->staging);
+    tilefold_vulkan_destroy_image(context, &p->image);
 }
 
 /* --------------------------------------------------------------------------------------------------------- plan ---- */
@@ -133,10 +143,30 @@ static tilefold_vulkan_traits plan_traits(const tilefold_plan *plan) {
     return traits;
 }
 
+static tilefold_status check_storage(const tilefold_plan_options *options, tilefold_message *message) {
+    bool unfolds = options->algorithm == TILEFOLD_ALGORITHM_AUTO || options->algorithm == TILEFOLD_ALGORITHM_UNFOLD;
+    if (options->storage == TILEFOLD_STORAGE_BUFFER || unfolds) return TILEFOLD_OK;
+    return tilefold_fail(message, TILEFOLD_UNSUPPORTED,
+                         "algorithm '%s' unfolds nothing that a texture could hold: only 'unfold' does",
+                         tilefold_algorithm_name(options->algorithm));
+}
+
+/* Why nothing could be decided. */
+static tilefold_status refuse(const tilefold_plan *plan, const tilefold_vulkan_traits *traits, int64_t least,
+                              VkResult asked, tilefold_message *message) {
+    if (asked != VK_SUCCESS) return tilefold_vulkan_fail(message, asked, "asking how large an image is");
+    if (least <= plan->options.scratch_limit_bytes)
+        return tilefold_fail(message, TILEFOLD_LIMIT_TOO_SMALL,
+                             "the smallest tile of this problem needs a larger buffer than the limit of %lld bytes",
+                             (long long)traits->max_binding_bytes);
+    return tilefold_fail(message, TILEFOLD_LIMIT_TOO_SMALL,
+                         "the scratch limit of %lld bytes is below the %lld bytes that this problem needs",
+                         (long long)plan->options.scratch_limit_bytes, (long long)least);
+}
+
 tilefold_status tilefold_vulkan_plan_problem(tilefold_plan *plan, tilefold_message *message) {
-    if (plan->options.storage != TILEFOLD_STORAGE_BUFFER)
-        return tilefold_fail(message, TILEFOLD_UNSUPPORTED,
-                             "scratch in textures is not there yet: only storage 'buffer'");
+    tilefold_status status = check_storage(&plan->options, message);
+    if (status) return status;
     bool in_place = plan->options.bind_buffers;
     tilefold_vulkan_traits traits = plan_traits(plan);
     tilefold_vulkan_plan *p = plan->state, ideal;
@@ -145,10 +175,14 @@ tilefold_status tilefold_vulkan_plan_problem(tilefold_plan *plan, tilefold_messa
     for (int i = 0; i < TILEFOLD_TENSORS; i++)
         most.bytes[i] = traits.max_binding_bytes - (in_place ? traits.offset_alignment : 0);
     if (tilefold_geometry_can_fold(&plan->geometry)) tilefold_geometry_fold(&plan->geometry);
-    tilefold_status status = tilefold_vulkan_choose_chunks(&plan->geometry, in_place, &most, &p->chunking, message);
+    status = tilefold_vulkan_choose_chunks(&plan->geometry, in_place, &most, &p->chunking, message);
     if (status) return status;
 
+    VkResult asked = VK_SUCCESS;
     tilefold_vulkan_shape s = tilefold_vulkan_get_shape(&plan->geometry, &traits, in_place);
+    s.storage = plan->options.storage;
+    s.context = plan->context->state;
+    s.asked = &asked;
     p->sizes = round_sizes(tilefold_vulkan_chunk_sizes(&plan->geometry, &p->chunking));
     p->algorithm = tilefold_vulkan_choose_algorithm(&s, plan->options.algorithm);
     ideal = *p;
@@ -157,11 +191,8 @@ tilefold_status tilefold_vulkan_plan_problem(tilefold_plan *plan, tilefold_messa
     *p = ideal;
     int64_t budget = plan->scratch_limit_bytes - binding_bytes(plan, p);
     if (tilefold_vulkan_scratch_bytes(&p->scratch) > budget || !enough) enough = tilefold_vulkan_decide(&s, budget, p);
-    if (!enough)
-        return tilefold_fail(message, TILEFOLD_LIMIT_TOO_SMALL,
-                             "the scratch limit of %lld bytes is below the %lld bytes that this problem needs",
-                             (long long)plan->options.scratch_limit_bytes,
-                             (long long)(least + binding_bytes(plan, p) + plan->own_bytes));
+    if (!enough || asked != VK_SUCCESS)
+        return refuse(plan, &traits, least + binding_bytes(plan, p) + plan->own_bytes, asked, message);
     fill_info(plan, p, &ideal, least);
     return allocate(plan, message);
 }
@@ -171,18 +202,29 @@ static const char *describe_tensors(const tilefold_vulkan_plan *p) {
     return p->scratch.staging_bytes ? "copied through staging" : "written in place";
 }
 
+/* A line about the image, if there is one. */
+static const char *describe_image(const tilefold_vulkan_plan *p, char *line, size_t bytes) {
+    const tilefold_vulkan_image_size *size = &p->scratch.image_size;
+    snprintf(line, bytes, "  unfolded     into a texture%s of %lld x %lld x %lld texels, %lld bytes\n",
+             size->storage == TILEFOLD_STORAGE_TEXTURE2D ? "2d" : "3d", (long long)size->width, (long long)size->height,
+             (long long)size->depth, (long long)p->scratch.image_bytes);
+    return size->storage == TILEFOLD_STORAGE_BUFFER ? "" : line;
+}
+
 size_t tilefold_vulkan_print(const tilefold_plan *plan, char *text, size_t bytes) {
     const tilefold_vulkan_context *context = plan->context->state;
     const tilefold_vulkan_plan *p = plan->state;
     const int64_t *sizes = p->sizes.bytes;
+    char image[128];
     int written = snprintf(text, bytes,
                            "  algorithm    %s on Vulkan, %s%s\n"
-                           "  step         %lld positions x %lld columns x %lld groups, sums %s\n"
+                           "  step         %lld positions x %lld columns x %lld groups, sums %s\n%s"
                            "  device       %lld bytes of input, %lld of weights, %lld of output at a time; %s\n",
                            tilefold_algorithm_name(p->algorithm), context->name,
                            plan->geometry.folded ? ", phases folded into columns" : "", (long long)p->tiling.positions,
                            (long long)p->tiling.columns, (long long)p->tiling.groups,
-                           p->cut ? "cut into blocks" : "whole", (long long)sizes[TILEFOLD_INPUT],
-                           (long long)sizes[TILEFOLD_WEIGHT], (long long)sizes[TILEFOLD_OUTPUT], describe_tensors(p));
+                           p->cut ? "cut into blocks" : "whole", describe_image(p, image, sizeof image),
+                           (long long)sizes[TILEFOLD_INPUT], (long long)sizes[TILEFOLD_WEIGHT],
+                           (long long)sizes[TILEFOLD_OUTPUT], describe_tensors(p));
     return written > 0 ? (size_t)written : 0;
 }

@@ -41,11 +41,20 @@ static void record_product(const tilefold_vulkan_recorder *r, const tilefold_vul
              tilefold_ceil_div(step->column_end - step->column_begin, workgroup->columns), groups);
 }
 
+/* An invocation stores a texel of four k, or a word of one or two positions: see shaders/unfolded.glsl. */
 static void record_unfold(const tilefold_vulkan_recorder *r, const tilefold_vulkan_step *step, int64_t groups) {
     if (step->k_begin == step->k_end) return;
-    int64_t words = step->pitch / (r->plan->constants.type == TILEFOLD_F32 ? 1 : 2);
-    dispatch(r, r->plan->unfold, r->sets.unfold, step, tilefold_ceil_div(words, TILEFOLD_WORKGROUP),
-             step->k_end - step->k_begin, groups);
+    bool texels = r->plan->scratch.image_size.storage != TILEFOLD_STORAGE_BUFFER;
+    int64_t run = texels || r->plan->constants.type == TILEFOLD_F32 ? 1 : 2;
+    dispatch(r, r->plan->unfold, r->sets.unfold, step, tilefold_ceil_div(step->pitch, run * TILEFOLD_WORKGROUP),
+             tilefold_ceil_div(step->k_end - step->k_begin, texels ? 4 : 1), groups);
+}
+
+/* An image must be usable even where nothing is unfolded into it, for a sum of nothing. */
+static void prepare_image(tilefold_vulkan_recorder *r) {
+    if (r->plan->image.image && !r->image_there)
+        tilefold_vulkan_discard_image(&r->context->vk, r->commands, &r->plan->image);
+    r->image_there = true;
 }
 
 /* Positions, groups and columns are set: the whole sum, unfolded a block at a time. `fresh`: the scratch does not hold the
@@ -56,8 +65,10 @@ static void record_blocks(tilefold_vulkan_recorder *r, tilefold_vulkan_step step
     bool unfolds = plan->algorithm == TILEFOLD_ALGORITHM_UNFOLD;
     step.pitch = (int32_t)tilefold_round_up(step.position_end - step.position_begin, 2);
     step.unfolded = (int32_t)(plan->scratch.partial_bytes / 4);
+    step.width = (int32_t)plan->scratch.image_size.width;
     step.partial = plan->scratch.partial_bytes ? 0 : -1;
     int64_t k = 0;
+    prepare_image(r);
     do {
         step.k_begin = (int32_t)k;
         k = tilefold_min(depth, k + plan->tiling.block_k);

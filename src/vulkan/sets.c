@@ -7,10 +7,15 @@
 
 enum { SETS_PER_CHUNK = 2 };
 
-static VkDescriptorType binding_type(uint32_t binding) {
-    return binding < TILEFOLD_VULKAN_STORAGE_BINDINGS ? VK_DESCRIPTOR_TYPE_STORAGE_BUFFER
-                                                      : VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER_DYNAMIC;
-}
+static const VkDescriptorType binding_types[TILEFOLD_VULKAN_BINDINGS] = {
+    VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, /* TILEFOLD_VULKAN_STORAGE_BINDINGS of them */
+    VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+    VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+    VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+    [TILEFOLD_VULKAN_JOB_BINDING] = VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER_DYNAMIC,
+    [TILEFOLD_VULKAN_STORED_BINDING] = VK_DESCRIPTOR_TYPE_STORAGE_IMAGE,
+    [TILEFOLD_VULKAN_FETCHED_BINDING] = VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE,
+};
 
 VkResult tilefold_vulkan_create_set_layout(tilefold_vulkan_context *context) {
     VkDescriptorSetLayoutBinding bindings[TILEFOLD_VULKAN_BINDINGS];
@@ -18,7 +23,7 @@ VkResult tilefold_vulkan_create_set_layout(tilefold_vulkan_context *context) {
         bindings[i] = (VkDescriptorSetLayoutBinding){.binding = i,
                                                      .descriptorCount = 1,
                                                      .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
-                                                     .descriptorType = binding_type(i)};
+                                                     .descriptorType = binding_types[i]};
     VkDescriptorSetLayoutCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
                                             .bindingCount = TILEFOLD_VULKAN_BINDINGS,
                                             .pBindings = bindings};
@@ -30,6 +35,8 @@ VkResult tilefold_vulkan_create_pool(tilefold_vulkan_context *context, int64_t c
     const VkDescriptorPoolSize sizes[] = {
         {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, TILEFOLD_VULKAN_STORAGE_BINDINGS * sets},
         {VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER_DYNAMIC, sets},
+        {VK_DESCRIPTOR_TYPE_STORAGE_IMAGE, sets},
+        {VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE, sets},
     };
     VkDescriptorPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
                                        .maxSets = sets,
@@ -38,34 +45,43 @@ VkResult tilefold_vulkan_create_pool(tilefold_vulkan_context *context, int64_t c
     return context->vk.CreateDescriptorPool(context->device, &info, NULL, pool);
 }
 
-/* Storage buffers of an empty range are not bound: the shader of that set does not have them. */
-static void write_set(const tilefold_vulkan_context *context, VkDescriptorSet set,
-                      const tilefold_vulkan_bound *const storage[TILEFOLD_VULKAN_STORAGE_BINDINGS], VkBuffer jobs) {
-    VkDescriptorBufferInfo infos[TILEFOLD_VULKAN_BINDINGS];
+/* What the bindings of a set point at. Those of no buffer and of no image are left alone: the set's shader does not have them. */
+typedef struct pointed {
+    const tilefold_vulkan_bound *storage[TILEFOLD_VULKAN_STORAGE_BINDINGS];
+    VkBuffer jobs;
+    VkImageView stored, fetched;
+} pointed;
+
+static void write_set(const tilefold_vulkan_context *context, VkDescriptorSet set, const pointed *at) {
+    VkDescriptorBufferInfo buffers[TILEFOLD_VULKAN_BINDINGS] = {
+        [TILEFOLD_VULKAN_JOB_BINDING] = {at->jobs, 0, TILEFOLD_JOB_BYTES}};
+    VkDescriptorImageInfo images[TILEFOLD_VULKAN_BINDINGS] = {
+        [TILEFOLD_VULKAN_STORED_BINDING] = {VK_NULL_HANDLE, at->stored, VK_IMAGE_LAYOUT_GENERAL},
+        [TILEFOLD_VULKAN_FETCHED_BINDING] = {VK_NULL_HANDLE, at->fetched, VK_IMAGE_LAYOUT_GENERAL}};
+    for (int i = 0; i < TILEFOLD_VULKAN_STORAGE_BINDINGS; i++) {
+        const tilefold_vulkan_bound *bound = at->storage[i];
+        if (bound)
+            buffers[i] = (VkDescriptorBufferInfo){bound->buffer, (VkDeviceSize)bound->offset,
+                                                  (VkDeviceSize)bound->bytes};
+    }
     VkWriteDescriptorSet writes[TILEFOLD_VULKAN_BINDINGS];
     uint32_t used = 0;
-    for (uint32_t binding = 0; binding < TILEFOLD_VULKAN_BINDINGS; binding++) {
-        bool uniform = binding >= TILEFOLD_VULKAN_STORAGE_BINDINGS;
-        const tilefold_vulkan_bound *bound = uniform ? NULL : storage[binding];
-        if (!uniform && (!bound || !bound->buffer)) continue;
-        infos[used] = uniform ? (VkDescriptorBufferInfo){jobs, 0, TILEFOLD_JOB_BYTES}
-                              : (VkDescriptorBufferInfo){bound->buffer, (VkDeviceSize)bound->offset,
-                                                         (VkDeviceSize)bound->bytes};
-        writes[used] = (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-                                              .dstSet = set,
-                                              .dstBinding = binding,
-                                              .descriptorCount = 1,
-                                              .pBufferInfo = &infos[used],
-                                              .descriptorType = binding_type(binding)};
-        used++;
-    }
+    for (uint32_t binding = 0; binding < TILEFOLD_VULKAN_BINDINGS; binding++)
+        if (buffers[binding].buffer || images[binding].imageView)
+            writes[used++] = (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                                                    .dstSet = set,
+                                                    .dstBinding = binding,
+                                                    .descriptorCount = 1,
+                                                    .pBufferInfo = &buffers[binding],
+                                                    .pImageInfo = &images[binding],
+                                                    .descriptorType = binding_types[binding]};
     context->vk.UpdateDescriptorSets(context->device, used, writes, 0, NULL);
 }
 
 VkResult tilefold_vulkan_create_sets(tilefold_vulkan_context *context, VkDescriptorPool pool,
                                      const tilefold_vulkan_bound tensors[TILEFOLD_TENSORS],
-                                     const tilefold_vulkan_bound *scratch, VkBuffer jobs, bool unfolds,
-                                     tilefold_vulkan_sets *sets) {
+                                     const tilefold_vulkan_bound *scratch, VkBuffer jobs,
+                                     const tilefold_vulkan_plan *plan, tilefold_vulkan_sets *sets) {
     const VkDescriptorSetLayout layouts[SETS_PER_CHUNK] = {context->set_layout, context->set_layout};
     VkDescriptorSet made[SETS_PER_CHUNK];
     VkDescriptorSetAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
@@ -75,13 +91,15 @@ VkResult tilefold_vulkan_create_sets(tilefold_vulkan_context *context, VkDescrip
     VkResult result = context->vk.AllocateDescriptorSets(context->device, &info, made);
     if (result != VK_SUCCESS) return result;
     *sets = (tilefold_vulkan_sets){made[0], made[1]};
-    const tilefold_vulkan_bound *input = &tensors[TILEFOLD_INPUT];
+    const tilefold_vulkan_bound *input = &tensors[TILEFOLD_INPUT], *weight = &tensors[TILEFOLD_WEIGHT];
     /* Something must be bound as the bias even where it is not read. */
-    const tilefold_vulkan_bound *bias = &tensors[tensors[TILEFOLD_BIAS].buffer ? TILEFOLD_BIAS : TILEFOLD_WEIGHT];
-    write_set(context, sets->unfold, (const tilefold_vulkan_bound *[]){input, NULL, NULL, scratch}, jobs);
-    write_set(context, sets->product,
-              (const tilefold_vulkan_bound *[]){unfolds ? scratch : input, &tensors[TILEFOLD_WEIGHT], bias,
-                                                &tensors[TILEFOLD_OUTPUT]},
-              jobs);
+    const tilefold_vulkan_bound *bias = tensors[TILEFOLD_BIAS].buffer ? &tensors[TILEFOLD_BIAS] : weight;
+    bool unfolds = plan->algorithm == TILEFOLD_ALGORITHM_UNFOLD;
+    const pointed unfold = {.storage = {input, NULL, NULL, scratch}, .jobs = jobs, .stored = plan->image.view};
+    const pointed product = {.storage = {unfolds ? scratch : input, weight, bias, &tensors[TILEFOLD_OUTPUT]},
+                             .jobs = jobs,
+                             .fetched = plan->image.view};
+    write_set(context, sets->unfold, &unfold);
+    write_set(context, sets->product, &product);
     return VK_SUCCESS;
 }

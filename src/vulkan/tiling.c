@@ -57,6 +57,7 @@ tilefold_vulkan_shape tilefold_vulkan_get_shape(const tilefold_geometry *g, cons
         s.positions = tilefold_saturating_multiply(s.positions, most.count);
         s.columns = tilefold_saturating_multiply(s.columns, most.folds);
         s.depth = tilefold_saturating_multiply(s.depth, most.taps);
+        s.row = most.count;
     }
     return s;
 }
@@ -72,6 +73,7 @@ static int64_t bounded(int64_t most, int64_t macs_of_one) {
 
 tilefold_algorithm tilefold_vulkan_choose_algorithm(const tilefold_vulkan_shape *s, tilefold_algorithm wanted) {
     if (wanted != TILEFOLD_ALGORITHM_AUTO) return wanted;
+    if (s->storage != TILEFOLD_STORAGE_BUFFER) return TILEFOLD_ALGORITHM_UNFOLD; /* who names one wants it */
     bool direct = s->columns <= FEW_COLUMNS && s->traits->lanes == 0;
     return direct ? TILEFOLD_ALGORITHM_DIRECT : TILEFOLD_ALGORITHM_IMPLICIT;
 }
@@ -97,7 +99,8 @@ static void choose_constants(const tilefold_vulkan_shape *s, tilefold_vulkan_pla
     p->columns_first = g->out_channel == 1 && g->out_channels > 1;
     if (direct && g->out_channels == 1) p->columns_first = g->out_group == 1 && g->groups > 1;
     p->constants = (tilefold_vulkan_constants){.type = g->type};
-    if (!direct && s->traits->lanes > 0) {
+    /* Textures are for devices with texture units: there is no product by subgroups of them. */
+    if (!direct && s->traits->lanes > 0 && s->storage == TILEFOLD_STORAGE_BUFFER) {
         choose_broadcast(s, p);
         return;
     }
@@ -131,62 +134,145 @@ static void tile_direct(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p)
 
 static bool partial_in_scratch(const tilefold_vulkan_shape *s) { return s->geometry->type != TILEFOLD_F32; }
 
-/* Sizes of the scratch for the tiling; false where it passes the budget. */
+enum {
+    TEXEL_ELEMENTS = 4, /* consecutive k of a position */
+    TEXEL_BLOCK = 4     /* drivers lay texels out in blocks of 4 x 4 or more, padded to whole ones */
+};
+
+/* Positions along x of a three-dimensional image: a row of the output; several where they are shorter than a block. */
+static int64_t texel_row(const tilefold_vulkan_shape *s) {
+    int64_t row = tilefold_max(1, s->row);
+    if (row < TEXEL_BLOCK) row = tilefold_round_up(TEXEL_BLOCK, row);
+    return tilefold_min(row, s->traits->max_image_3d);
+}
+
+/* What an unfolded tile can be at most, by the device's limits: of dispatches, and of images. */
+static tilefold_vulkan_extent most_of_tile(const tilefold_vulkan_shape *s) {
+    const int64_t *groups = s->traits->max_groups, in_2d = s->traits->max_image_2d, in_3d = s->traits->max_image_3d;
+    tilefold_vulkan_extent most = {groups[0] * TILEFOLD_WORKGROUP, s->columns, groups[1], groups[1]};
+    if (s->storage == TILEFOLD_STORAGE_BUFFER) return most;
+    bool flat = s->storage == TILEFOLD_STORAGE_TEXTURE2D;
+    int64_t positions = flat ? in_2d : texel_row(s) * in_3d;
+    most.positions = tilefold_min(most.positions, round_down(positions, TILEFOLD_WORKGROUP));
+    most.depth = tilefold_min(groups[1], flat ? in_2d : in_3d) * TEXEL_ELEMENTS;
+    return most;
+}
+
+/* As shaders/unfolded.glsl draws it. Of a tile of few rows, pieces of them lie below each other. */
+static tilefold_vulkan_image_size texels_of_tile(const tilefold_vulkan_shape *s, const tilefold_vulkan_tiling *t) {
+    int64_t deep = tilefold_ceil_div(t->block_k, TEXEL_ELEMENTS);
+    if (s->storage == TILEFOLD_STORAGE_TEXTURE2D)
+        return (tilefold_vulkan_image_size){s->storage, s->geometry->type, deep, t->positions * t->groups, 1};
+    int64_t width = tilefold_min(texel_row(s), t->positions / TEXEL_BLOCK);
+    int64_t height = tilefold_ceil_div(t->positions, width);
+    return (tilefold_vulkan_image_size){s->storage, s->geometry->type, width, height, deep * t->groups};
+}
+
+/* Groups of such tiles in one image: they lie below or behind each other. */
+static int64_t most_groups_of_tile(const tilefold_vulkan_shape *s, const tilefold_vulkan_tiling *t) {
+    int64_t most = tilefold_min(s->geometry->groups, s->traits->max_groups[1]);
+    if (s->storage == TILEFOLD_STORAGE_BUFFER) return most;
+    int64_t room = s->storage == TILEFOLD_STORAGE_TEXTURE2D
+                       ? s->traits->max_image_2d / t->positions
+                       : s->traits->max_image_3d / tilefold_ceil_div(t->block_k, TEXEL_ELEMENTS);
+    return tilefold_min(most, room);
+}
+
+/* The image of the tile and its bytes; more than there are where the driver fails to say. */
+static void lay_out_image(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
+    p->scratch.image_size = texels_of_tile(s, &p->tiling);
+    VkResult result = tilefold_vulkan_ask_image(s->context, &p->scratch.image_size, &p->scratch.image_bytes);
+    if (result == VK_SUCCESS) return;
+    p->scratch.image_bytes = INT64_MAX / 4;
+    *s->asked = result;
+}
+
+static int64_t tile_bytes(const tilefold_vulkan_plan *p) {
+    int64_t bytes = tilefold_saturating_add(p->scratch.unfolded_bytes, p->scratch.partial_bytes);
+    return tilefold_saturating_add(bytes, p->scratch.image_bytes);
+}
+
+/* Sizes of the scratch for the tiling; false where it passes the budget, or its buffer or image the largest there may be. */
 static bool lay_out_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilefold_vulkan_plan *p) {
     const tilefold_vulkan_tiling *t = &p->tiling;
-    int64_t row = t->positions * s->element_bytes;
+    int64_t row = t->positions * s->element_bytes, something_to_bind = 16;
     p->cut = t->block_k < s->depth;
-    p->scratch.unfolded_bytes = tilefold_saturating_multiply(row, tilefold_saturating_multiply(t->block_k, t->groups));
-    p->scratch.unfolded_bytes = tilefold_max(16, p->scratch.unfolded_bytes); /* there is something to bind */
+    p->scratch.unfolded_bytes = something_to_bind;
+    if (s->storage == TILEFOLD_STORAGE_BUFFER) {
+        int64_t rows = tilefold_saturating_multiply(t->block_k, t->groups);
+        p->scratch.unfolded_bytes = tilefold_max(something_to_bind, tilefold_saturating_multiply(row, rows));
+    } else {
+        lay_out_image(s, p);
+    }
     p->scratch.partial_bytes = p->cut && partial_in_scratch(s)
                                    ? tilefold_saturating_multiply(t->positions * 4, t->columns)
                                    : 0;
-    return tilefold_saturating_add(p->scratch.unfolded_bytes, p->scratch.partial_bytes) <= budget;
+    int64_t most = s->traits->max_binding_bytes, buffer_bytes = tile_bytes(p) - p->scratch.image_bytes;
+    return tile_bytes(p) <= budget && buffer_bytes <= most && p->scratch.image_bytes <= most;
 }
 
 /* The least tile, and its bytes. */
 static int64_t least_unfold(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
+    int64_t block = tilefold_min(MIN_BLOCK, most_of_tile(s).depth);
     p->tiling = (tilefold_vulkan_tiling){TILEFOLD_WORKGROUP, tilefold_min(s->columns, CUT_COLUMNS), 1,
-                                         tilefold_min(tilefold_max(1, s->depth),
-                                                      tilefold_min(MIN_BLOCK, s->traits->max_groups[1]))};
+                                         tilefold_min(tilefold_max(1, s->depth), block)};
     lay_out_unfold(s, INT64_MAX, p);
-    return p->scratch.unfolded_bytes + p->scratch.partial_bytes;
+    return tile_bytes(p);
+}
+
+/* Fewer positions that might fit, at least 64. */
+static int64_t fewer_positions(const tilefold_vulkan_shape *s, const tilefold_vulkan_plan *p, int64_t budget) {
+    int64_t room = tilefold_min(budget, s->traits->max_binding_bytes);
+    int64_t share = round_down(p->tiling.positions * room / tile_bytes(p), TILEFOLD_WORKGROUP);
+    return tilefold_max(TILEFOLD_WORKGROUP, tilefold_min(share, p->tiling.positions - TILEFOLD_WORKGROUP));
+}
+
+/* As much of the sum as fits, for 64 positions. */
+static bool cut_sum(const tilefold_vulkan_shape *s, int64_t budget, int64_t depth, tilefold_vulkan_plan *p) {
+    int64_t partial = 0, *block = &p->tiling.block_k;
+    if (partial_in_scratch(s)) {
+        p->tiling.columns = tilefold_min(p->tiling.columns, CUT_COLUMNS);
+        partial = TILEFOLD_WORKGROUP * 4 * p->tiling.columns;
+    }
+    int64_t room = tilefold_min(budget, s->traits->max_binding_bytes) - partial;
+    *block = tilefold_min(depth, room / (TILEFOLD_WORKGROUP * s->element_bytes));
+    for (; *block >= 1; *block = *block * 3 / 4) { /* what pads an image may be anything */
+        if (*block > MIN_BLOCK) *block = round_down(*block, MIN_BLOCK);
+        if (lay_out_unfold(s, budget, p)) return true;
+    }
+    return false;
 }
 
 /* The whole sum for as many positions as fit; else for 64 positions as much of the sum as fits. */
 static bool tile_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilefold_vulkan_plan *p) {
-    const int64_t *most_groups = s->traits->max_groups;
-    int64_t depth = tilefold_min(tilefold_max(1, s->depth), most_groups[1]);
-    int64_t columns = tilefold_min(s->columns, most_groups[1] * p->workgroup.columns);
-    int64_t all = tilefold_min(most_groups[0] * tilefold_min(TILEFOLD_WORKGROUP, p->workgroup.positions),
+    const tilefold_vulkan_extent most = most_of_tile(s);
+    int64_t depth = tilefold_min(tilefold_max(1, s->depth), most.depth);
+    int64_t columns = tilefold_min(s->columns, s->traits->max_groups[1] * p->workgroup.columns);
+    int64_t dispatched = s->traits->max_groups[0] * tilefold_min(TILEFOLD_WORKGROUP, p->workgroup.positions);
+    int64_t all = tilefold_min(tilefold_min(most.positions, dispatched),
                                tilefold_round_up(s->positions, TILEFOLD_WORKGROUP));
     int64_t wanted = round_down(TILE_BYTES / s->element_bytes / depth, TILEFOLD_WORKGROUP);
     wanted = tilefold_min(wanted, STEP_MACS / tilefold_saturating_multiply(depth, columns) / 64 * 64);
     wanted = tilefold_max(TILEFOLD_WORKGROUP, tilefold_min(all, wanted));
     if (depth < s->depth && partial_in_scratch(s)) columns = tilefold_min(columns, CUT_COLUMNS);
     p->tiling = (tilefold_vulkan_tiling){wanted, columns, 1, depth};
-    while (!lay_out_unfold(s, budget, p) && p->tiling.positions > TILEFOLD_WORKGROUP) {
-        int64_t fits = round_down(budget / tilefold_max(1, depth * s->element_bytes), TILEFOLD_WORKGROUP);
-        int64_t half = tilefold_round_up(p->tiling.positions / 2, TILEFOLD_WORKGROUP);
-        p->tiling.positions = tilefold_max(TILEFOLD_WORKGROUP, fits < p->tiling.positions ? fits : half);
+    bool fits = lay_out_unfold(s, budget, p);
+    while (!fits && p->tiling.positions > TILEFOLD_WORKGROUP) {
+        p->tiling.positions = fewer_positions(s, p, budget);
+        fits = lay_out_unfold(s, budget, p);
     }
-    if (!lay_out_unfold(s, budget, p)) {
-        int64_t partial = partial_in_scratch(s) ? TILEFOLD_WORKGROUP * 4 * tilefold_min(columns, CUT_COLUMNS) : 0;
-        p->tiling.columns = partial_in_scratch(s) ? tilefold_min(columns, CUT_COLUMNS) : columns;
-        p->tiling.block_k = (budget - partial) / (TILEFOLD_WORKGROUP * s->element_bytes);
-        if (p->tiling.block_k > MIN_BLOCK) p->tiling.block_k = round_down(p->tiling.block_k, MIN_BLOCK);
-        return p->tiling.block_k >= 1 && lay_out_unfold(s, budget, p);
-    }
+    if (!fits) return cut_sum(s, budget, depth, p);
     if (p->cut || p->tiling.positions < all) return true;
-    int64_t share = tilefold_min(budget, TILE_BYTES) / tilefold_max(1, p->scratch.unfolded_bytes);
-    p->tiling.groups = tilefold_max(1, tilefold_min(share, tilefold_min(s->geometry->groups, most_groups[1])));
-    return lay_out_unfold(s, budget, p);
+    int64_t room = tilefold_min(budget, tilefold_min(s->traits->max_binding_bytes, TILE_BYTES));
+    p->tiling.groups = tilefold_max(1, tilefold_min(room / tile_bytes(p), most_groups_of_tile(s, &p->tiling)));
+    while (!lay_out_unfold(s, budget, p) && p->tiling.groups > 1) p->tiling.groups--;
+    return true;
 }
 
 /* ------------------------------------------------------------------------------------------------------ scratch ---- */
 
 int64_t tilefold_vulkan_scratch_bytes(const tilefold_vulkan_scratch *s) {
-    return s->jobs * TILEFOLD_JOB_BYTES + s->staging_bytes + s->unfolded_bytes + s->partial_bytes;
+    return s->jobs * TILEFOLD_JOB_BYTES + s->staging_bytes + s->unfolded_bytes + s->partial_bytes + s->image_bytes;
 }
 
 static int64_t staging_bytes(const tilefold_vulkan_shape *s, const tilefold_vulkan_plan *p, int64_t budget) {
@@ -212,8 +298,7 @@ bool tilefold_vulkan_decide(const tilefold_vulkan_shape *s, int64_t budget, tile
     choose_constants(s, p);
     int64_t left = budget - tilefold_vulkan_scratch_bytes(&p->scratch);
     if (left < 0) return false;
-    if (p->algorithm == TILEFOLD_ALGORITHM_UNFOLD)
-        return tile_unfold(s, tilefold_min(left, s->traits->max_binding_bytes), p);
+    if (p->algorithm == TILEFOLD_ALGORITHM_UNFOLD) return tile_unfold(s, left, p);
     if (p->algorithm == TILEFOLD_ALGORITHM_DIRECT)
         tile_direct(s, p);
     else

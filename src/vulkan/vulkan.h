@@ -85,11 +85,15 @@ tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_function
 /* --------------------------------------------------------------------------------------------------- context ---- */
 
 typedef enum tilefold_vulkan_shader {
-    TILEFOLD_VULKAN_IMPLICIT,           /* the product, reading the input where it lies */
-    TILEFOLD_VULKAN_UNFOLDED,           /* the product of an unfolded tile */
-    TILEFOLD_VULKAN_BROADCAST_IMPLICIT, /* the same two, by subgroups */
+    TILEFOLD_VULKAN_IMPLICIT, /* the product, reading the input where it lies */
+    TILEFOLD_VULKAN_UNFOLDED, /* the product of an unfolded tile, one for each storage */
+    TILEFOLD_VULKAN_UNFOLDED_2D,
+    TILEFOLD_VULKAN_UNFOLDED_3D,
+    TILEFOLD_VULKAN_BROADCAST_IMPLICIT, /* the same by subgroups, of what is in buffers */
     TILEFOLD_VULKAN_BROADCAST_UNFOLDED,
-    TILEFOLD_VULKAN_UNFOLD,
+    TILEFOLD_VULKAN_UNFOLD, /* into each storage */
+    TILEFOLD_VULKAN_UNFOLD_2D,
+    TILEFOLD_VULKAN_UNFOLD_3D,
     TILEFOLD_VULKAN_DIRECT,
     TILEFOLD_VULKAN_SHADERS
 } tilefold_vulkan_shader;
@@ -106,8 +110,8 @@ typedef struct tilefold_vulkan_pipeline {
     VkPipeline pipeline;
 } tilefold_vulkan_pipeline;
 
-/* As many as there are combinations: 3 types x (2 widths x 2 of the product, 5 x 2 of that by subgroups, 1 unfold, 2 direct). */
-enum { TILEFOLD_VULKAN_MAX_PIPELINES = 51 };
+/* As many as there are combinations: 3 types x (2 widths x 4 of the product, 5 x 2 of that by subgroups, 3 unfolds, 2 direct). */
+enum { TILEFOLD_VULKAN_MAX_PIPELINES = 69 };
 
 typedef struct tilefold_vulkan_context {
     tilefold_vulkan_functions vk;
@@ -125,7 +129,7 @@ typedef struct tilefold_vulkan_context {
     char name[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE];
     VkDescriptorSetLayout set_layout;
     VkPipelineLayout layout;
-    VkShaderModule modules[TILEFOLD_VULKAN_SHADERS][2]; /* without and with 16-bit storage */
+    VkShaderModule modules[TILEFOLD_VULKAN_SHADERS][2]; /* see context.c */
     VkPipelineCache cache;
     VkCommandPool pool;
     VkCommandBuffer commands;
@@ -166,6 +170,34 @@ typedef struct tilefold_vulkan_buffer {
 tilefold_status tilefold_vulkan_create_buffer(tilefold_vulkan_context *context, int64_t bytes, VkBufferUsageFlags usage,
                                               bool for_host, tilefold_vulkan_buffer *buffer, tilefold_message *message);
 void tilefold_vulkan_destroy_buffer(tilefold_vulkan_context *context, tilefold_vulkan_buffer *buffer);
+
+/* Memory that suits, like that of such a buffer. */
+VkResult tilefold_vulkan_allocate(const tilefold_vulkan_context *context, const VkMemoryRequirements *needs,
+                                  bool for_host, VkDeviceMemory *memory);
+
+/* The texels of an image that holds an unfolded tile, of elements of a type; storage BUFFER: there is none. */
+typedef struct tilefold_vulkan_image_size {
+    tilefold_storage storage;
+    tilefold_type type;
+    int64_t width, height, depth;
+} tilefold_vulkan_image_size;
+
+typedef struct tilefold_vulkan_image {
+    VkImage image;
+    VkDeviceMemory memory;
+    VkImageView view;
+} tilefold_vulkan_image;
+
+/* image.c: the bytes that such an image takes on this device, its padding included. */
+VkResult tilefold_vulkan_ask_image(const tilefold_vulkan_context *context, const tilefold_vulkan_image_size *size,
+                                   int64_t *bytes);
+tilefold_status tilefold_vulkan_create_image(const tilefold_vulkan_context *context,
+                                             const tilefold_vulkan_image_size *size, tilefold_vulkan_image *image,
+                                             tilefold_message *message);
+void tilefold_vulkan_destroy_image(const tilefold_vulkan_context *context, tilefold_vulkan_image *image);
+/* A barrier: what shaders before it did with the image is done; those after it find it usable, and its contents undefined. */
+void tilefold_vulkan_discard_image(const tilefold_vulkan_functions *vk, VkCommandBuffer commands,
+                                   const tilefold_vulkan_image *image);
 
 /* A box of a tensor in host memory, and the dense row-major array of the same elements. */
 enum { TILEFOLD_BOX_DIMENSIONS = 6 };
@@ -235,7 +267,7 @@ enum { TILEFOLD_JOB_BYTES = sizeof(tilefold_vulkan_job) }; /* 256: a multiple of
 /* The push constants `Step` of shaders/job.glsl. */
 typedef struct tilefold_vulkan_step {
     int32_t position_begin, position_end, column_begin, column_end, group_begin, k_begin, k_end, flags, unfolded, pitch,
-        partial, spread;
+        width, partial, spread;
 } tilefold_vulkan_step;
 
 enum { TILEFOLD_STEP_FIRST = 1, TILEFOLD_STEP_LAST = 2, TILEFOLD_STEP_COLUMNS_FIRST = 4 };
@@ -276,15 +308,24 @@ typedef struct tilefold_vulkan_workgroup {
 
 /* The scratch:
  *
- *     | jobs | staging | unfolded tile | partial sums |      staging: where tensors cannot be mapped
- *       host   host      the device's own               partial sums: where K is cut and outputs are not fp32
+ *     | jobs | staging | unfolded tile | partial sums | image |      staging: where tensors cannot be mapped
+ *       host   host      the device's own                        partial sums: where K is cut and outputs are not fp32
+ *                                                                image: instead of the unfolded tile, if so wanted
  */
 typedef struct tilefold_vulkan_scratch {
-    int64_t jobs, staging_bytes, unfolded_bytes, partial_bytes;
+    int64_t jobs, staging_bytes, unfolded_bytes, partial_bytes, image_bytes;
+    tilefold_vulkan_image_size image_size;
 } tilefold_vulkan_scratch;
 
-/* Bindings of every shader, in shaders/tensors.glsl: four storage buffers and the job. */
-enum { TILEFOLD_VULKAN_STORAGE_BINDINGS = 4, TILEFOLD_VULKAN_BINDINGS };
+/* Bindings of every shader, in shaders/tensors.glsl and unfolded.glsl: four storage buffers, the job, and the image of an
+ * unfolded tile, as what stores it and what reads it see it. */
+enum {
+    TILEFOLD_VULKAN_STORAGE_BINDINGS = 4,
+    TILEFOLD_VULKAN_JOB_BINDING = 4,
+    TILEFOLD_VULKAN_STORED_BINDING,
+    TILEFOLD_VULKAN_FETCHED_BINDING,
+    TILEFOLD_VULKAN_BINDINGS
+};
 
 /* The descriptor sets of a chunk: what an unfold binds, and what everything else does. */
 typedef struct tilefold_vulkan_sets {
@@ -308,6 +349,7 @@ struct tilefold_vulkan_plan {
     bool cut;                   /* some sum is cut into blocks */
     bool columns_first;         /* neighbouring outputs lie along the columns */
     VkPipeline product, unfold; /* whatever makes outputs; unfold */
+    tilefold_vulkan_image image;
     /* All below is empty where the plan is made for the caller's buffers. */
     tilefold_vulkan_buffer tensors[TILEFOLD_TENSORS], device_scratch, jobs, staging;
     VkDescriptorPool pool;
@@ -319,15 +361,21 @@ typedef struct tilefold_vulkan_shape {
     const tilefold_geometry *geometry;
     const tilefold_vulkan_traits *traits;
     int64_t positions, columns, depth; /* at most, of one part: images and folds counted in */
+    int64_t row;                       /* positions along x, at most */
     int64_t parts;                     /* that are not empty */
     int64_t element_bytes;
+    tilefold_storage storage;               /* of unfolded tiles; if not in a buffer, then */
+    const tilefold_vulkan_context *context; /* is asked what images take, */
+    VkResult *asked;                        /* and this says what went wrong */
 } tilefold_vulkan_shape;
 
-/* smaller_too: a plan that will run smaller problems too, without being recorded again. */
+/* smaller_too: a plan that will run smaller problems too, without being recorded again. The storage is a buffer, until the
+ * caller sets the last three fields. */
 tilefold_vulkan_shape tilefold_vulkan_get_shape(const tilefold_geometry *geometry, const tilefold_vulkan_traits *traits,
                                                 bool smaller_too);
 tilefold_algorithm tilefold_vulkan_choose_algorithm(const tilefold_vulkan_shape *shape, tilefold_algorithm wanted);
-/* Decides everything within the budget, or as well as it can without one; false where it is too small. Given are the
+/* Decides everything within the budget, or as well as it can without one; false where it is too small, or *asked not
+ * VK_SUCCESS. Given are the
  * algorithm, the chunking and the sizes. */
 bool tilefold_vulkan_decide(const tilefold_vulkan_shape *shape, int64_t budget_bytes, tilefold_vulkan_plan *plan);
 /* The least scratch with which that succeeds. */
@@ -340,13 +388,13 @@ void tilefold_vulkan_release_plan(tilefold_plan *plan);
 size_t tilefold_vulkan_print(const tilefold_plan *plan, char *text, size_t bytes);
 
 /* sets.c: the layout of every descriptor set; sets for so many chunks; and what those of a chunk point at: tensors (the bias may
- * be none), scratch, jobs. */
+ * be none), scratch, jobs, and the plan's image if it has one. */
 VkResult tilefold_vulkan_create_set_layout(tilefold_vulkan_context *context);
 VkResult tilefold_vulkan_create_pool(tilefold_vulkan_context *context, int64_t chunks, VkDescriptorPool *pool);
 VkResult tilefold_vulkan_create_sets(tilefold_vulkan_context *context, VkDescriptorPool pool,
                                      const tilefold_vulkan_bound tensors[TILEFOLD_TENSORS],
-                                     const tilefold_vulkan_bound *scratch, VkBuffer jobs, bool unfolds,
-                                     tilefold_vulkan_sets *sets);
+                                     const tilefold_vulkan_bound *scratch, VkBuffer jobs,
+                                     const tilefold_vulkan_plan *plan, tilefold_vulkan_sets *sets);
 
 /* Steps of a geometry under a plan, over all chunks. Saturating. */
 int64_t tilefold_vulkan_count_steps(const tilefold_vulkan_plan *plan, const tilefold_geometry *geometry,
@@ -363,8 +411,9 @@ typedef struct tilefold_vulkan_recorder {
     const tilefold_vulkan_plan *plan;
     VkCommandBuffer commands;
     tilefold_vulkan_sets sets;
-    uint32_t job_at; /* bytes, of its constants in the buffer of jobs */
-    int64_t steps;   /* recorded so far */
+    uint32_t job_at;  /* bytes, of its constants in the buffer of jobs */
+    int64_t steps;    /* recorded so far */
+    bool image_there; /* the image has been discarded since the recorder began: what is in it is ours */
     /* Called before each tile of so many multiply-adds, or NULL: may submit what is there, and move the job's constants. */
     tilefold_status (*before_tile)(void *user, struct tilefold_vulkan_recorder *recorder, int64_t macs);
     void *user;

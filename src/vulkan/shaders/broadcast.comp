@@ -29,6 +29,9 @@
 #define OWN_WORKGROUP
 #include "job.glsl"
 #include "tensors.glsl"
+#ifdef UNFOLDED
+#include "unfolded.glsl"
+#endif
 #include "partial.glsl"
 
 layout(constant_id = 1) const int COLUMNS = 32;
@@ -59,7 +62,7 @@ void find_elements(int k, ivec3 tap, int channel) {
 // Of the `c`-th k of a tap.
 float load_left(int i, int c) {
 #ifdef UNFOLDED
-    return load_unfolded(element[i] + c * tile.pitch);
+    return unfolded_element(element[i] + c * tile.pitch);
 #else
     float value = decode(input_bits(there[i] ? element[i] + c * job.in_tap.w : 0));
     return there[i] ? value : 0.0;

@@ -36,8 +36,9 @@ struct Step {
     int group_begin;
     int k_begin, k_end;   // of the sum, k = tap*channels + channel
     int flags;            // of the above
-    int unfolded;         // word of the scratch where the unfolded tile begins, [group][k][position]
+    int unfolded;         // word of the scratch where the unfolded tile begins, if it is held there: see unfolded.glsl
     int pitch;            // its elements from k to k: even, so that a row is whole words
+    int width;            // of the three-dimensional image that holds it
     int partial;          // word where partial sums begin, [column][position], or -1: they wait in the output
     int spread;           // direct: units that lie in the first dimension
 };
@@ -52,8 +53,8 @@ int zero = min(int(gl_WorkGroupID.x), 0);
 Job job = bound;
 Step tile = Step(pushed.position_begin + zero, pushed.position_end + zero, pushed.column_begin + zero,
                  pushed.column_end + zero, pushed.group_begin + zero, pushed.k_begin + zero, pushed.k_end + zero,
-                 pushed.flags + zero, pushed.unfolded + zero, pushed.pitch + zero, pushed.partial + zero,
-                 pushed.spread + zero);
+                 pushed.flags + zero, pushed.unfolded + zero, pushed.pitch + zero, pushed.width + zero,
+                 pushed.partial + zero, pushed.spread + zero);
 ivec4 taps = job.taps + zero;
 
 bool has_bias() { return job.first.z + zero >= 0; }

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The unfolded tile that a product reads, and the sums that it keeps. Partial sums wait in the output where it is fp32, else in
-// the scratch. Only an unfolded sum is ever cut.
+// The sums that a product keeps. Partial sums wait in the output where it is fp32, else in the scratch. Only an unfolded sum is
+// ever cut.
 #ifdef UNFOLDED
-// An element of the unfolded tile, counted from its first.
-float load_unfolded(int element) {
-    if (TYPE == F32) return uintBitsToFloat(unfolded[tile.unfolded + element]);
-    return decode(half_of(unfolded[tile.unfolded + (element >> 1)], element));
-}
-
 int partial_word(int position, int column) {
     return tile.partial + (column - tile.column_begin) * tile.pitch + position - tile.position_begin;
 }

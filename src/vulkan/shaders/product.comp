@@ -26,6 +26,9 @@
 #endif
 #include "job.glsl"
 #include "tensors.glsl"
+#ifdef UNFOLDED
+#include "unfolded.glsl"
+#endif
 #include "partial.glsl"
 
 layout(constant_id = 1) const int COLUMNS = 8;
@@ -46,23 +49,28 @@ void describe_k(int k, int slot) {
 }
 
 // Rows of the left side: this invocation fills the column of one position.
+#ifdef UNFOLDED
+void fill_left(int lane, int position, ivec3 origin, int offset, int k0, int count, int slot) {
+    for (int r = 0; r < count; r += 4) {
+        vec4 values = vec4(0.0);
+        if (position < position_end())
+            values = load_unfolded(int(gl_WorkGroupID.z), k0 - tile.k_begin + r, position - tile.position_begin);
+        [[unroll]] for (int i = 0; i < 4; i++) left[(r + i) * HEIGHT + lane] = values[i];
+    }
+}
+#else
 void fill_left(int lane, int position, ivec3 origin, int offset, int k0, int count, int slot) {
     for (int r = 0; r < count; r++) {
         float value = 0.0;
         if (position < position_end()) {
-#ifdef UNFOLDED
-            int element = (int(gl_WorkGroupID.z) * (tile.k_end - tile.k_begin) + k0 - tile.k_begin + r) * tile.pitch +
-                          position - tile.position_begin;
-            value = load_unfolded(element);
-#else
             ivec4 k = k_input[slot + r];
             ivec3 at = origin + k.xyz;
             if (inside(at)) value = decode(input_bits(offset + k.w + dot_int(at, job.in_stride.xyz)));
-#endif
         }
         left[r * HEIGHT + lane] = value;
     }
 }
+#endif
 
 void fill_right(int lane, int column, int offset, int count, int slot) {
     int width = SIDE * COLUMNS;
