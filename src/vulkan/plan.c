@@ -190,7 +190,8 @@ tilefold_status tilefold_vulkan_plan_problem(tilefold_plan *plan, tilefold_messa
     bool enough = tilefold_vulkan_decide(&s, INT64_MAX / 2, &ideal);
     *p = ideal;
     int64_t budget = plan->scratch_limit_bytes - binding_bytes(plan, p);
-    if (tilefold_vulkan_scratch_bytes(&p->scratch) > budget || !enough) enough = tilefold_vulkan_decide(&s, budget, p);
+    if (tilefold_vulkan_scratch_bytes(&p->scratch) > budget || !enough)
+        enough = budget >= least && tilefold_vulkan_decide(&s, budget, p);
     if (!enough || asked != VK_SUCCESS)
         return refuse(plan, &traits, least + binding_bytes(plan, p) + plan->own_bytes, asked, message);
     fill_info(plan, p, &ideal, least);
