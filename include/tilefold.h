@@ -356,7 +356,8 @@ typedef struct tilefold_plan_info {
     int64_t packed_weight_bytes; /* 0 without prepacking */
     int64_t full_unfold_bytes;   /* batch * outputs * taps * C * element: what im2col of it all would take.
                                             INT64_MAX where that does not fit */
-    int64_t tiles;               /* units of work, each a window of output positions of one phase */
+    int64_t tiles;               /* units of work, each a window of output positions of one phase; on Vulkan, where
+                                            tensors are brought to the device in thousands of pieces, at most so many */
     int64_t phases;              /* residue classes of output positions, empty ones included */
     int64_t macs;                /* multiply-adds that will be done. INT64_MAX where that does not fit */
 } tilefold_plan_info;

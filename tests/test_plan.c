@@ -111,6 +111,7 @@ static void test_limits(void **state) {
                  .threads = (int32_t)rng_range(&r, 1, 8),
                  .algorithm = (tilefold_algorithm)rng_range(&r, TILEFOLD_ALGORITHM_AUTO, TILEFOLD_ALGORITHM_DIRECT),
                  .prepack = rng_percent(&r, 50)};
+        if (on_vulkan() && w.algorithm == TILEFOLD_ALGORITHM_UNFOLD) w.storage = (tilefold_storage)rng_range(&r, 0, 2);
         check_limits(&made, w);
     }
 }
@@ -118,6 +119,7 @@ static void test_limits(void **state) {
 /* Too few bytes for all threads means fewer threads: eight of them get by with what one needs. */
 static void test_fewer_threads(void **state) {
     (void)state;
+    if (on_vulkan()) skip();
     test_problem made = founding_case_b(TILEFOLD_F32, 256);
     way w = {best_isa(), 8, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_AUTO, true, INT64_MAX};
     tilefold_plan_info ideal = plan_info(&made, &w);
@@ -139,6 +141,7 @@ static void test_fewer_threads(void **state) {
 /* No buffer is larger than max_buffer_bytes: neither the scratch nor the packed weights. */
 static void test_max_buffer(void **state) {
     (void)state;
+    if (on_vulkan()) skip(); /* several buffers: test_vulkan_device looks at each */
     test_problem made = founding_case_b(TILEFOLD_F32, 256);
     way w = {best_isa(), 2, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_UNFOLD, true, INT64_C(16) << 20};
     for (int64_t most = 65536; most <= INT64_C(1) << 20; most *= 2) {
@@ -210,9 +213,10 @@ static void check_large(const test_problem *made, const way *w) {
     }
     if (!close_to(info.full_unfold_bytes, unfold)) fail_problem(made, w, "full_unfold_bytes");
     if (counted && !close_to(info.macs, macs)) fail_problem(made, w, "macs");
-    if (info.min_scratch_bytes > 65536) fail_problem(made, w, "min_scratch_bytes is over 64 KiB");
+    if (info.min_scratch_bytes > (on_vulkan() ? 262144 : 65536)) fail_problem(made, w, "min_scratch_bytes is over");
     if (info.scratch_bytes > w->limit || info.scratch_bytes < 0) fail_problem(made, w, "scratch_bytes");
-    if (info.tiles < 1 || info.phases < 1 || info.threads < 1) fail_problem(made, w, "tiles, phases or threads");
+    if (info.tiles < 1 || info.phases < 1 || info.threads < !on_vulkan())
+        fail_problem(made, w, "tiles, phases or threads");
 }
 
 static void test_large_problems(void **state) {
@@ -234,7 +238,8 @@ static void test_large_problems(void **state) {
         tilefold_message message = {""};
         status = tilefold_plan_create(get_context(&w), &made.problem, &options, &plan, &message);
         if (status == TILEFOLD_OVERFLOW) continue;
-        if (status == TILEFOLD_UNSUPPORTED && w.algorithm != TILEFOLD_ALGORITHM_AUTO) continue;
+        /* On Vulkan the sum of one output may read more than can be bound. */
+        if (status == TILEFOLD_UNSUPPORTED && (w.algorithm != TILEFOLD_ALGORITHM_AUTO || on_vulkan())) continue;
         if (status != TILEFOLD_OK) fail_problem(&made, &w, message.text);
         tilefold_plan_destroy(plan);
         check_large(&made, &w);
@@ -350,7 +355,7 @@ static void test_print(void **state) {
                                    info.output_size[0]};
         for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) assert_prints(text, figures[i]);
         assert_non_null(strstr(text, tilefold_algorithm_name(info.algorithm)));
-        assert_non_null(strstr(text, tilefold_isa_name(info.isa)));
+        if (!on_vulkan()) assert_non_null(strstr(text, tilefold_isa_name(info.isa)));
         for (size_t bytes = 0; bytes <= length + 1; bytes++) { /* as snprintf, at every size */
             memset(other, '#', sizeof other);
             assert_int_equal(tilefold_plan_print(plan, bytes ? other : NULL, bytes), length);

@@ -124,13 +124,18 @@ static int64_t chunk_steps(const tilefold_vulkan_plan *plan, const tilefold_geom
     return total;
 }
 
+/* Beyond so many chunks none is looked at but the first, whose steps are at least those of any other. */
+#define COUNTED_CHUNKS 4096
+
 int64_t tilefold_vulkan_count_steps(const tilefold_vulkan_plan *plan, const tilefold_geometry *geometry,
                                     const tilefold_vulkan_chunking *chunking) {
     int64_t chunks = tilefold_vulkan_chunk_count(geometry, chunking), total = 0;
-    for (int64_t number = 0; number < chunks; number++) {
+    for (int64_t number = 0; number < tilefold_min(chunks, COUNTED_CHUNKS); number++) {
         tilefold_vulkan_chunk chunk;
         tilefold_vulkan_get_chunk(geometry, chunking, number, &chunk);
-        total = tilefold_saturating_add(total, chunk_steps(plan, &chunk.geometry));
+        int64_t steps = chunk_steps(plan, &chunk.geometry);
+        if (chunks > COUNTED_CHUNKS) return tilefold_saturating_multiply(chunks, steps);
+        total = tilefold_saturating_add(total, steps);
     }
     return total;
 }

@@ -211,13 +211,19 @@ static bool lay_out_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilef
     return tile_bytes(p) <= budget && buffer_bytes <= most && p->scratch.image_bytes <= most;
 }
 
-/* The least tile, and its bytes. */
-static int64_t least_unfold(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
-    int64_t block = tilefold_min(MIN_BLOCK, most_of_tile(s).depth);
-    p->tiling = (tilefold_vulkan_tiling){TILEFOLD_WORKGROUP, tilefold_min(s->columns, CUT_COLUMNS), 1,
-                                         tilefold_min(tilefold_max(1, s->depth), block)};
+/* Bytes of the tile of 64 positions and so much of the sum. */
+static int64_t small_tile_bytes(const tilefold_vulkan_shape *s, int64_t block_k, tilefold_vulkan_plan *p) {
+    p->tiling = (tilefold_vulkan_tiling){TILEFOLD_WORKGROUP, tilefold_min(s->columns, CUT_COLUMNS), 1, block_k};
     lay_out_unfold(s, INT64_MAX, p);
     return tile_bytes(p);
+}
+
+/* The least tile: a block of the sum, or all of it where that is less than a block and the partial sums. */
+static int64_t least_unfold(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
+    int64_t whole = tilefold_min(tilefold_max(1, s->depth), most_of_tile(s).depth);
+    int64_t whole_bytes = small_tile_bytes(s, whole, p);
+    int64_t block_bytes = small_tile_bytes(s, tilefold_min(MIN_BLOCK, whole), p);
+    return tilefold_min(whole_bytes, block_bytes);
 }
 
 /* Fewer positions that might fit, at least 64. */
@@ -310,6 +316,6 @@ int64_t tilefold_vulkan_least_scratch(const tilefold_vulkan_shape *s, const tile
     tilefold_vulkan_plan p = *plan;
     p.scratch = (tilefold_vulkan_scratch){.jobs = job_slots(s, &p, MIN_JOBS), .staging_bytes = staging_bytes(s, &p, 0)};
     choose_constants(s, &p);
-    if (p.algorithm == TILEFOLD_ALGORITHM_UNFOLD) least_unfold(s, &p);
-    return tilefold_vulkan_scratch_bytes(&p.scratch);
+    int64_t bytes = tilefold_vulkan_scratch_bytes(&p.scratch);
+    return p.algorithm == TILEFOLD_ALGORITHM_UNFOLD ? tilefold_saturating_add(bytes, least_unfold(s, &p)) : bytes;
 }
