@@ -15,7 +15,10 @@ for list in "$exported" "$static"; do
     [ -z "$foreign" ] || { echo "not prefixed: $foreign"; failed=1; }
 done
 
-declared=$(grep -ho '^TILEFOLD_API .*' "$SOURCE"/include/*.h | grep -o 'tilefold_[a-z0-9_]*(' | tr -d '(' | LC_ALL=C sort -u)
+headers=$SOURCE/include/tilefold.h
+[ ! -f "$BUILD/shaders/variants.txt" ] || headers="$headers $SOURCE/include/tilefold_vulkan.h" # built with Vulkan
+# shellcheck disable=SC2086 # a list of words
+declared=$(grep -ho '^TILEFOLD_API .*' $headers | grep -o 'tilefold_[a-z0-9_]*(' | tr -d '(' | LC_ALL=C sort -u)
 [ -n "$declared" ] || { echo "no declarations found"; failed=1; }
 if [ "$exported" != "$declared" ]; then
     echo "declared but not exported, or the reverse:"
