@@ -15,7 +15,7 @@ fi
 export VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation
 # Mesa keeps compiled shaders without regard to the vector width.
 if [ -n "${LP_NATIVE_VECTOR_WIDTH:-}" ]; then
-    export MESA_SHADER_CACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/mesa_shader_cache_$LP_NATIVE_VECTOR_WIDTH"
+    export MESA_SHADER_CACHE_DIR="${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mesa_shader_cache_$LP_NATIVE_VECTOR_WIDTH"
     mkdir -p "$MESA_SHADER_CACHE_DIR"
 fi
 feature=VK_VALIDATION_FEATURE_ENABLE

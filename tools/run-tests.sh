@@ -12,7 +12,7 @@ jobs=${1:-1}
 shift || true
 presets=("$@")
 if [ ${#presets[@]} = 0 ]; then
-    presets=(default minimal clang asan tsan)
+    presets=(default minimal clang asan asan-vulkan tsan)
     [ "$(uname -m)" = aarch64 ] || presets+=(aarch64)
 fi
 
