@@ -69,6 +69,12 @@ static int64_t bounded(int64_t most, int64_t macs_of_one) {
     return tilefold_max(1, tilefold_min(most, STEP_MACS / tilefold_max(1, macs_of_one)));
 }
 
+/* As few tiles of at most so many positions as there must be, alike: the last would be a small rest else. */
+static int64_t balance(int64_t positions, int64_t most, int64_t granule) {
+    int64_t tiles = tilefold_ceil_div(positions, most);
+    return tilefold_min(most, tilefold_round_up(tilefold_ceil_div(positions, tiles), granule));
+}
+
 /* --------------------------------------------------------------------------------------------------- algorithms ---- */
 
 tilefold_algorithm tilefold_vulkan_choose_algorithm(const tilefold_vulkan_shape *s, tilefold_algorithm wanted) {
@@ -113,6 +119,7 @@ static void tile_implicit(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *
     int64_t each = p->workgroup.positions, most = tilefold_min(groups[0], tilefold_ceil_div(s->positions, each));
     int64_t position_macs = tilefold_saturating_multiply(s->depth, s->columns);
     p->tiling.positions = bounded(most, tilefold_saturating_multiply(position_macs, each)) * each;
+    p->tiling.positions = balance(s->positions, p->tiling.positions, each);
     p->tiling.columns = tilefold_min(s->columns, groups[1] * p->workgroup.columns);
     p->tiling.groups = bounded(tilefold_min(s->geometry->groups, groups[1]),
                                tilefold_saturating_multiply(position_macs, p->tiling.positions));
@@ -268,7 +275,14 @@ static bool tile_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilefold
         fits = lay_out_unfold(s, budget, p);
     }
     if (!fits) return cut_sum(s, budget, depth, p);
-    if (p->cut || p->tiling.positions < all) return true;
+    if (p->tiling.positions < all) {
+        int64_t most_that_fit = p->tiling.positions;
+        p->tiling.positions = balance(s->positions, most_that_fit, TILEFOLD_WORKGROUP);
+        if (lay_out_unfold(s, budget, p)) return true;
+        p->tiling.positions = most_that_fit; /* an image of fewer rows may be padded more */
+        return lay_out_unfold(s, budget, p);
+    }
+    if (p->cut) return true;
     int64_t room = tilefold_min(budget, tilefold_min(s->traits->max_binding_bytes, TILE_BYTES));
     p->tiling.groups = tilefold_max(1, tilefold_min(room / tile_bytes(p), most_groups_of_tile(s, &p->tiling)));
     while (!lay_out_unfold(s, budget, p) && p->tiling.groups > 1) p->tiling.groups--;
