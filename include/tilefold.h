@@ -321,7 +321,8 @@ typedef struct tilefold_plan_options {
     tilefold_algorithm algorithm; /* a choice that the problem does not allow is UNSUPPORTED */
     tilefold_storage storage;     /* Vulkan only */
     bool prepack_weights;         /* hold a packed copy of the weights outside the limit */
-    bool bind_buffers;            /* Vulkan only: the plan is for tensors in buffers, see tilefold_vulkan.h */
+    bool bind_buffers;            /* Vulkan only: the plan is for tensors in buffers, see tilefold_vulkan.h; it is bound
+                                     and recorded, tilefold_execute() refuses it */
 } tilefold_plan_options;
 
 /* 16 MiB, the device's buffer limit, auto, buffer, prepacked. */
@@ -377,7 +378,8 @@ TILEFOLD_API size_t tilefold_plan_print(const tilefold_plan *plan, char *text, s
 TILEFOLD_API tilefold_status tilefold_pack_weight(const tilefold_plan *plan, const void *weight, void *packed,
                                                   size_t packed_bytes, tilefold_message *message);
 
-/* Called after each tile, from any thread but never two at once: done tiles of total. Returning false cancels. */
+/* Called after each tile, on a GPU after each submission of some, from any thread but never two at once: done tiles of total.
+ * Returning false cancels. */
 typedef bool (*tilefold_progress)(void *user, int64_t done, int64_t total);
 
 /* Pointers point at element (0, 0, ..., 0) of their tensor and are aligned to its type. */
@@ -392,9 +394,9 @@ typedef struct tilefold_execution {
     size_t scratch_bytes;       /* at least info.scratch_bytes; not read on Vulkan */
     tilefold_progress progress; /* NULL: none */
     void *progress_user;
-    double *
-        device_seconds; /* GPU: unless NULL, becomes the time that the device was busy with it, by its own timestamps; 0
-                               where it has none. Not written on the CPU */
+    /* GPU: unless NULL, becomes the time that the device was busy, by its own timestamps; 0 where it has none. Not written
+     * on the CPU. */
+    double *device_seconds;
 } tilefold_execution;
 
 static inline void tilefold_execution_init(tilefold_execution *execution) {

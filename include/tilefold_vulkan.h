@@ -12,7 +12,7 @@
  *     vulkan.instance = instance, vulkan.physical_device = physical_device, vulkan.device = device;
  *     tilefold_vulkan_context_create(&options, &vulkan, &context, &message);
  *
- *     plan_options.bind_buffers = true;                        the plan holds no tensors and no scratch of its own
+ *     plan_options.bind_buffers = true;                        the plan holds no tensors, and of scratch at most a texture
  *     tilefold_plan_create(context, &problem, &plan_options, &plan, &message);
  *     tilefold_vulkan_get_requirements(plan, &requirements);   how large a scratch buffer it wants
  *
@@ -62,8 +62,8 @@ static inline void tilefold_vulkan_limits_init(tilefold_vulkan_limits *limits) {
 }
 
 /* Limits to try out on any device what another kind would do: "minimum" (what the Vulkan specification guarantees),
- * "moltenvk", "adreno", "mali", and "staging" (a device whose memory the host cannot see). INVALID_ARGUMENT for another name.
- * The figures are of common devices of the kind, as https://vulkan.gpuinfo.org lists them. */
+ * "moltenvk", "adreno", "mali" (stand-ins of the order of such devices' limits, not read from one), and "staging" (a device whose
+ * memory the host cannot see). Fills in *limits; INVALID_ARGUMENT for another name. */
 TILEFOLD_API tilefold_status tilefold_vulkan_limits_preset(const char *name, tilefold_vulkan_limits *limits,
                                                            tilefold_message *message);
 
@@ -96,14 +96,17 @@ static inline void tilefold_vulkan_options_init(tilefold_vulkan_options *options
     tilefold_vulkan_limits_init(&options->limits);
 }
 
-/* tilefold_context_create() for a Vulkan device; options->device_index counts when the device is tilefold's own. The plan, the
- * progress and the errors are as everywhere. */
+/* tilefold_context_create() for a Vulkan device, whatever options->device says; options->device_index counts where the device is
+ * tilefold's own. The caller owns *context and destroys it before a device of its own; *vulkan and the pipeline cache are not
+ * read after the call. INVALID_ARGUMENT, NO_DEVICE, OUT_OF_MEMORY, DEVICE_LOST; UNSUPPORTED for a driver's error that is none of
+ * these. Those hold for every function below that calls the driver. */
 TILEFOLD_API tilefold_status tilefold_vulkan_context_create(const tilefold_context_options *options,
                                                             const tilefold_vulkan_options *vulkan,
                                                             tilefold_context **context, tilefold_message *message);
 
 /* The compiled pipelines of a context, for the caller to keep: as vkGetPipelineCacheData(), *bytes says how much room there is
- * in data and becomes what was written, or, where data is NULL, what is needed. */
+ * in data and becomes what was written, or, where data is NULL, what is needed. INVALID_ARGUMENT where there is too little room,
+ * or the context is not of a Vulkan device. */
 TILEFOLD_API tilefold_status tilefold_vulkan_get_pipeline_cache(tilefold_context *context, void *data, size_t *bytes,
                                                                 tilefold_message *message);
 
@@ -117,7 +120,8 @@ typedef struct tilefold_vulkan_requirements {
     VkBufferUsageFlags usage; /* that every buffer must have been made with */
 } tilefold_vulkan_requirements;
 
-/* INVALID_ARGUMENT for a plan that was not made with bind_buffers. */
+/* Fills in *requirements, whose struct_size the caller has set. INVALID_ARGUMENT for another size, or for a plan that was not made
+ * with bind_buffers. */
 TILEFOLD_API tilefold_status tilefold_vulkan_get_requirements(const tilefold_plan *plan,
                                                               tilefold_vulkan_requirements *requirements,
                                                               tilefold_message *message);
@@ -145,22 +149,25 @@ static inline void tilefold_vulkan_tensors_init(tilefold_vulkan_tensors *tensors
  * nor must those of one plan that holds its scratch in a texture, which is the plan's own. */
 typedef struct tilefold_vulkan_binding tilefold_vulkan_binding;
 
-/* Binds a plan made with bind_buffers. The caller owns *binding and destroys it before the plan. Its constants, 256 bytes for
- * each phase and window of the tensors, were counted by the plan. INVALID_ARGUMENT, OUT_OF_MEMORY, DEVICE_LOST. */
+/* Binds a plan made with bind_buffers. The caller owns *binding and destroys it before the plan and the buffers; *tensors is not
+ * read after the call. Its constants, 256 bytes for each phase and window of the tensors, were counted by the plan.
+ * INVALID_ARGUMENT for a plan made otherwise, a missing buffer, or an offset that does not suit. */
 TILEFOLD_API tilefold_status tilefold_vulkan_bind(const tilefold_plan *plan, const tilefold_vulkan_tensors *tensors,
                                                   tilefold_vulkan_binding **binding, tilefold_message *message);
+/* No command buffer recorded from it may be running, or be submitted again. NULL is nothing to destroy. */
 TILEFOLD_API void tilefold_vulkan_binding_destroy(tilefold_vulkan_binding *binding);
 
-/* Records the whole operation into a command buffer that is being recorded, outside a render pass, of a queue family that
+/* Records what computes the naive loop of tilefold.h, over n, o and x, into a command buffer that is being recorded, outside a render pass, of a queue family that
  * computes. Touches no queue. It begins with a barrier that waits for the transfers and compute shaders before it and ends with
  * one that those after it wait for; making the output visible to the host is the caller's part. The command buffer may be
- * submitted until the binding is destroyed, but not twice at once. */
+ * submitted until the binding is destroyed, but not twice at once. INVALID_ARGUMENT without a command buffer. */
 TILEFOLD_API tilefold_status tilefold_vulkan_record(const tilefold_vulkan_binding *binding, VkCommandBuffer commands,
                                                     tilefold_message *message);
 
 /* From now on, what was recorded from the binding computes this problem, which may differ from the plan's as in
  * tilefold_execute_resized(). No submission of it may be running. Tensors keep their buffers and offsets; their strides may
- * change, as long as the elements stay within those of the plan's problem. UNSUPPORTED where the plan's tensors do not fit one
+ * change, as long as the elements stay within those of the plan's problem. INVALID_ARGUMENT for a problem that is larger or
+ * otherwise different, or elements outside; then the binding is as it was. UNSUPPORTED where the plan's tensors do not fit one
  * binding each: then a smaller problem wants a binding of a plan of its own. */
 TILEFOLD_API tilefold_status tilefold_vulkan_resize(tilefold_vulkan_binding *binding, const tilefold_problem *problem,
                                                     tilefold_message *message);
@@ -176,12 +183,13 @@ TILEFOLD_API tilefold_status tilefold_vulkan_run(tilefold_vulkan_binding *bindin
 typedef struct tilefold_vulkan_import tilefold_vulkan_import;
 
 /* Imports [memory, memory + bytes) without a copy; the pages at either end are imported whole. The memory must outlive the
- * import, which the caller owns and destroys before the context. UNSUPPORTED where the driver cannot
- * (VK_EXT_external_memory_host), or not that memory. */
+ * import, which the caller owns and destroys before the context, after every binding to it. INVALID_ARGUMENT for no memory;
+ * UNSUPPORTED where the driver cannot (VK_EXT_external_memory_host), or not that memory. */
 TILEFOLD_API tilefold_status tilefold_vulkan_import_create(tilefold_context *context, void *memory, size_t bytes,
                                                            tilefold_vulkan_import **import, tilefold_message *message);
-/* The buffer over it, and the byte at which `memory` lies. */
+/* The buffer over it, and the byte at which `memory` lies. The buffer is the import's. */
 TILEFOLD_API tilefold_vulkan_range tilefold_vulkan_import_get_range(const tilefold_vulkan_import *import);
+/* The memory stays the caller's. NULL is nothing to destroy. */
 TILEFOLD_API void tilefold_vulkan_import_destroy(tilefold_vulkan_import *import);
 
 #ifdef __cplusplus

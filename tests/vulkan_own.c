@@ -56,9 +56,9 @@ static void make_device(own_device *own, bool storage16) {
 }
 
 own_device own_open(bool storage16) {
-    own_device own = {.library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL)};
-    assert_non_null(own.library);
-    void *found = dlsym(own.library, "vkGetInstanceProcAddr");
+    own_device own = {.loader = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL)};
+    assert_non_null(own.loader);
+    void *found = dlsym(own.loader, "vkGetInstanceProcAddr");
     memcpy(&own.GetInstanceProcAddr, &found, sizeof found);
     load_global(&own);
     make_instance(&own);
@@ -71,7 +71,7 @@ void own_close(own_device *own) {
     own->DestroyCommandPool(own->device, own->pool, NULL);
     own->DestroyDevice(own->device, NULL);
     own->DestroyInstance(own->instance, NULL);
-    dlclose(own->library);
+    dlclose(own->loader);
 }
 
 tilefold_vulkan_options own_options(const own_device *own) {

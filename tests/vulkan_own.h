@@ -9,7 +9,7 @@
 #include <tilefold_vulkan.h>
 
 typedef struct own_device {
-    void *library;
+    void *loader; /* from dlopen */
     PFN_vkGetInstanceProcAddr GetInstanceProcAddr;
 #define GLOBAL(name) PFN_vk##name name;
 #define INSTANCE(name) PFN_vk##name name;

@@ -15,14 +15,6 @@ struct tilefold_vulkan_import {
 
 #define HOST_ALLOCATION VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT
 
-/* A memory type of these that host and device see alike, or -1. */
-static int32_t coherent_type(const VkPhysicalDeviceMemoryProperties *memory, uint32_t allowed) {
-    const VkMemoryPropertyFlags wanted = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-    for (uint32_t i = 0; i < memory->memoryTypeCount; i++)
-        if (allowed >> i & 1 && (memory->memoryTypes[i].propertyFlags & wanted) == wanted) return (int32_t)i;
-    return -1;
-}
-
 /* A buffer over whole pages. */
 static VkResult import_pages(tilefold_vulkan_context *context, void *pages, VkDeviceSize bytes,
                              tilefold_vulkan_import *import) {
@@ -41,7 +33,9 @@ static VkResult import_pages(tilefold_vulkan_context *context, void *pages, VkDe
     if (result != VK_SUCCESS) return result;
     VkMemoryRequirements needs;
     vk->GetBufferMemoryRequirements(context->device, import->buffer, &needs);
-    int32_t type = coherent_type(&context->memory, needs.memoryTypeBits & properties.memoryTypeBits);
+    const VkMemoryPropertyFlags coherent = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+    int32_t type = tilefold_vulkan_find_memory_type(&context->memory, needs.memoryTypeBits & properties.memoryTypeBits,
+                                                    coherent);
     if (type < 0 || needs.size > bytes) return VK_ERROR_INVALID_EXTERNAL_HANDLE;
     VkImportMemoryHostPointerInfoEXT host = {.sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT,
                                              .handleType = HOST_ALLOCATION,

@@ -6,8 +6,8 @@
 #include "../message.h"
 #include "vulkan.h"
 
-/* Of devices of a kind as the Vulkan hardware database (vulkan.gpuinfo.org) and their makers' documents give them; "minimum"
- * from the Vulkan specification, "Required Limits". Nobody needs more than 1 GiB of a binding to be tried out. */
+/* "minimum" is from the Vulkan specification, "Required Limits". Those named after devices are stand-ins of the order of their
+ * limits: no such device was at hand to read them from. */
 static const struct {
     const char *name;
     int64_t max_buffer_bytes, max_workgroups, max_image_2d, max_image_3d;

@@ -10,9 +10,9 @@
 
 /* ---------------------------------------------------------------------------------------------------- buffers ---- */
 
-/* A memory type among `allowed` with all the properties, or -1. Types are ordered so that the first is the best. */
-static int32_t find_type(const VkPhysicalDeviceMemoryProperties *memory, uint32_t allowed,
-                         VkMemoryPropertyFlags wanted) {
+/* Types are ordered so that the first is the best. */
+int32_t tilefold_vulkan_find_memory_type(const VkPhysicalDeviceMemoryProperties *memory, uint32_t allowed,
+                                         VkMemoryPropertyFlags wanted) {
     for (uint32_t i = 0; i < memory->memoryTypeCount; i++)
         if (allowed >> i & 1 && (memory->memoryTypes[i].propertyFlags & wanted) == wanted) return (int32_t)i;
     return -1;
@@ -26,7 +26,8 @@ static int32_t choose_type(const VkPhysicalDeviceMemoryProperties *memory, uint3
     const VkMemoryPropertyFlags own_wishes[] = {own, 0};
     const VkMemoryPropertyFlags *wishes = for_host ? for_host_wishes : own_wishes;
     int32_t type = -1;
-    for (int i = 0; type < 0 && i < (for_host ? 4 : 2); i++) type = find_type(memory, allowed, wishes[i]);
+    for (int i = 0; type < 0 && i < (for_host ? 4 : 2); i++)
+        type = tilefold_vulkan_find_memory_type(memory, allowed, wishes[i]);
     return type;
 }
 

@@ -156,9 +156,10 @@ static tilefold_status refuse(const tilefold_plan *plan, const tilefold_vulkan_t
                               VkResult asked, tilefold_message *message) {
     if (asked != VK_SUCCESS) return tilefold_vulkan_fail(message, asked, "asking how large an image is");
     if (least <= plan->options.scratch_limit_bytes)
-        return tilefold_fail(message, TILEFOLD_LIMIT_TOO_SMALL,
-                             "the smallest tile of this problem needs a larger buffer than the limit of %lld bytes",
-                             (long long)traits->max_binding_bytes);
+        return tilefold_fail(
+            message, TILEFOLD_LIMIT_TOO_SMALL,
+            "the smallest tile of this problem or its constants need a larger buffer than the limit of %lld bytes",
+            (long long)traits->max_binding_bytes);
     return tilefold_fail(message, TILEFOLD_LIMIT_TOO_SMALL,
                          "the scratch limit of %lld bytes is below the %lld bytes that this problem needs",
                          (long long)plan->options.scratch_limit_bytes, (long long)least);

@@ -300,12 +300,14 @@ static int64_t staging_bytes(const tilefold_vulkan_shape *s, const tilefold_vulk
     int64_t largest = 0;
     for (int i = 0; i < TILEFOLD_TENSORS; i++) largest = tilefold_max(largest, p->sizes.bytes[i]);
     int64_t bytes = tilefold_min(round_down(budget / 4, 4096), tilefold_min(MAX_STAGING_BYTES, largest));
-    return tilefold_round_up(tilefold_max(MIN_STAGING_BYTES, bytes), 16);
+    bytes = tilefold_round_up(tilefold_max(MIN_STAGING_BYTES, bytes), 16);
+    return tilefold_min(bytes, s->traits->max_binding_bytes); /* a multiple of 16 too */
 }
 
 /* Slots for constants: what is recorded for good keeps those of all its parts; else a submission uses some at a time. */
 static int64_t job_slots(const tilefold_vulkan_shape *s, const tilefold_vulkan_plan *p, int64_t most) {
-    if (!p->chunking.in_place) return tilefold_min(s->parts, most);
+    int64_t in_a_buffer = tilefold_max(1, s->traits->max_binding_bytes / TILEFOLD_JOB_BYTES);
+    if (!p->chunking.in_place) return tilefold_min(s->parts, tilefold_min(most, in_a_buffer));
     int64_t parts = tilefold_vulkan_chunk_count(s->geometry, &p->chunking);
     for (int at = 0; at < TILEFOLD_AXES; at++)
         parts = tilefold_saturating_multiply(parts, tilefold_axis_parts(&s->geometry->axis[at]));
@@ -317,7 +319,7 @@ bool tilefold_vulkan_decide(const tilefold_vulkan_shape *s, int64_t budget, tile
     p->scratch.staging_bytes = staging_bytes(s, p, budget);
     choose_constants(s, p);
     int64_t left = budget - tilefold_vulkan_scratch_bytes(&p->scratch);
-    if (left < 0) return false;
+    if (left < 0 || p->scratch.jobs * TILEFOLD_JOB_BYTES > s->traits->max_binding_bytes) return false;
     if (p->algorithm == TILEFOLD_ALGORITHM_UNFOLD) return tile_unfold(s, left, p);
     if (p->algorithm == TILEFOLD_ALGORITHM_DIRECT)
         tile_direct(s, p);

@@ -2,10 +2,11 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Tensors lie in host memory. They are brought to the device a CHUNK at a time: a box of the output (some images, groups,
- * output channels, rows...), with the window of the input and the slice of the weights that it needs, each dense in a buffer
- * of its own that is no larger than one binding. A chunk is itself a smaller problem, so it has parts (geometry.h) like any
- * other; mostly there is one chunk, the whole problem. Within a chunk offsets fit 32 bits.
+ * A problem is computed a CHUNK at a time: a box of the output (some images, groups, output channels, rows...), with the window
+ * of the input and the slice of the weights that it needs, none of them larger than one binding. A chunk is itself a smaller
+ * problem, so it has parts (geometry.h) like any other; mostly there is one chunk, the whole problem. Within a chunk offsets fit
+ * 32 bits. Tensors in host memory are copied, each chunk's dense into buffers of the plan's (execute.c); tensors in the caller's
+ * buffers are bound in place, with their strides (binding.c). Below it is as copied:
  *
  *     host tensor            device buffers                  a part of the chunk is a JOB (its constants, 256 bytes),
  *     any strides            dense, one chunk                run in STEPS: one dispatch, or unfold + product
@@ -171,6 +172,9 @@ tilefold_status tilefold_vulkan_create_buffer(tilefold_vulkan_context *context, 
                                               bool for_host, tilefold_vulkan_buffer *buffer, tilefold_message *message);
 void tilefold_vulkan_destroy_buffer(tilefold_vulkan_context *context, tilefold_vulkan_buffer *buffer);
 
+/* A memory type among `allowed` with all the properties, or -1. */
+int32_t tilefold_vulkan_find_memory_type(const VkPhysicalDeviceMemoryProperties *memory, uint32_t allowed,
+                                         VkMemoryPropertyFlags wanted);
 /* Memory that suits, like that of such a buffer. */
 VkResult tilefold_vulkan_allocate(const tilefold_vulkan_context *context, const VkMemoryRequirements *needs,
                                   bool for_host, VkDeviceMemory *memory);
