@@ -79,6 +79,7 @@ void tilefold_cli_report_plan(tilefold_cli_json *json, const tilefold_cli_option
     tilefold_cli_json_close(json, ']');
     tilefold_cli_json_integer(json, "scratch_limit_bytes", info->scratch_limit_bytes);
     tilefold_cli_json_integer(json, "scratch_bytes", info->scratch_bytes);
+    tilefold_cli_json_integer(json, "plan_bytes", info->plan_bytes);
     tilefold_cli_json_integer(json, "min_scratch_bytes", info->min_scratch_bytes);
     tilefold_cli_json_integer(json, "ideal_scratch_bytes", info->ideal_scratch_bytes);
     tilefold_cli_json_integer(json, "packed_weight_bytes", info->packed_weight_bytes);

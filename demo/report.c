@@ -67,8 +67,9 @@ static void print_row(const char *name, const demo_measurement *m, const demo_co
 static void check_memory(demo_report *report, const char *name, const demo_measurement *m) {
     const tilefold_plan_info *plan = &m->plan;
     char a[16], b[16];
-    demo_report_check(report, plan->scratch_bytes <= plan->scratch_limit_bytes,
-                      "%s: %lld bytes of scratch under a limit of %lld", name, (long long)plan->scratch_bytes,
+    int64_t used_bytes = plan->scratch_bytes + plan->plan_bytes;
+    demo_report_check(report, used_bytes <= plan->scratch_limit_bytes,
+                      "%s: %lld bytes of scratch and plan under a limit of %lld", name, (long long)used_bytes,
                       (long long)plan->scratch_limit_bytes);
     int64_t promised_bytes = plan->scratch_bytes + plan->packed_weight_bytes + (1 << 20);
     demo_report_check(report, m->growth_bytes <= promised_bytes,

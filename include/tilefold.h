@@ -351,9 +351,10 @@ typedef struct tilefold_plan_info {
     int32_t threads;              /* that the plan will use: fewer than the context's where scratch is short */
     int64_t output_size[TILEFOLD_MAX_RANK];
     int64_t scratch_limit_bytes; /* as asked for */
-    int64_t scratch_bytes;       /* what tilefold_execute() must be handed; with the plan itself, <= the limit */
-    int64_t min_scratch_bytes;   /* the least limit with which this problem can be planned (one thread) */
-    int64_t ideal_scratch_bytes; /* what a plan without a limit uses */
+    int64_t scratch_bytes;       /* what tilefold_execute() must be handed */
+    int64_t plan_bytes;          /* of the plan object; scratch_bytes + plan_bytes <= scratch_limit_bytes */
+    int64_t min_scratch_bytes;   /* the least scratch_limit_bytes with which this problem can be planned */
+    int64_t ideal_scratch_bytes; /* from this scratch_limit_bytes on, the plan is the one that no limit would give */
     int64_t packed_weight_bytes; /* 0 without prepacking */
     int64_t full_unfold_bytes;   /* batch * outputs * taps * C * element: what im2col of it all would take.
                                             INT64_MAX where that does not fit */

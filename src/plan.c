@@ -29,6 +29,7 @@ static void fill_info(tilefold_plan *plan) {
     info->struct_size = sizeof *info;
     info->device = plan->context->device->kind;
     info->scratch_limit_bytes = plan->options.scratch_limit_bytes;
+    info->plan_bytes = plan->own_bytes;
     info->full_unfold_bytes = tilefold_geometry_full_unfold_bytes(&plan->geometry);
     info->phases = tilefold_geometry_phases(&plan->geometry);
     info->macs = tilefold_geometry_macs(&plan->geometry);
@@ -119,9 +120,11 @@ size_t tilefold_plan_print(const tilefold_plan *plan, char *text, size_t bytes) 
     print(&buffer, " -> ");
     print_sizes(&buffer, info->output_size, p->rank);
     print(&buffer,
-          "\n  scratch      %lld bytes of at most %lld (least %lld, ideal %lld; the full unfold would take %lld)\n",
-          (long long)info->scratch_bytes, (long long)info->scratch_limit_bytes, (long long)info->min_scratch_bytes,
-          (long long)info->ideal_scratch_bytes, (long long)info->full_unfold_bytes);
+          "\n  scratch      %lld bytes and %lld of the plan itself, of at most %lld (least %lld, ideal %lld; the full "
+          "unfold "
+          "would take %lld)\n",
+          (long long)info->scratch_bytes, (long long)info->plan_bytes, (long long)info->scratch_limit_bytes,
+          (long long)info->min_scratch_bytes, (long long)info->ideal_scratch_bytes, (long long)info->full_unfold_bytes);
     print(&buffer, "  weights      %lld bytes packed\n", (long long)info->packed_weight_bytes);
     print(&buffer, "  work         %lld multiply-adds in %lld phases, %lld tiles\n", (long long)info->macs,
           (long long)info->phases, (long long)info->tiles);

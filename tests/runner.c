@@ -257,8 +257,10 @@ static const char *info_fault(const tilefold_problem *p, const way *w, const til
     if (i->isa != w->isa) return "isa";
     if (!vulkan && (i->threads < 1 || i->threads > w->threads)) return "threads";
     if (i->scratch_limit_bytes != w->limit) return "scratch_limit_bytes";
-    if (i->scratch_bytes < 0 || i->scratch_bytes > w->limit) return "scratch_bytes is over the limit";
-    if (i->scratch_bytes > i->ideal_scratch_bytes) return "scratch_bytes is over the ideal";
+    int64_t used = i->scratch_bytes + i->plan_bytes;
+    if (i->scratch_bytes < 0 || i->plan_bytes <= 0) return "scratch_bytes or plan_bytes";
+    if (used > w->limit) return "scratch_bytes and plan_bytes are over the limit";
+    if (used > i->ideal_scratch_bytes) return "scratch_bytes and plan_bytes are over the ideal";
     if (i->min_scratch_bytes < 0 || i->min_scratch_bytes > (vulkan ? 262144 : 65536))
         return "min_scratch_bytes is over 64 KiB, on a GPU 256 KiB";
     if (i->min_scratch_bytes > w->limit) return "planned below min_scratch_bytes";

@@ -86,7 +86,7 @@ static void check_limits(const test_problem *made, way w) {
     if (least_limit(made, &w) == LEAST_DECLINED) return;
     tilefold_plan_info unlimited = plan_info(made, &w);
     if (!check_plan_info(made, &w, &unlimited)) fail_problem(made, &w, "wrong figures");
-    if (unlimited.scratch_bytes != unlimited.ideal_scratch_bytes)
+    if (unlimited.scratch_bytes + unlimited.plan_bytes != unlimited.ideal_scratch_bytes)
         fail_problem(made, &w, "the ideal is not what is used");
     int64_t least = unlimited.min_scratch_bytes;
     check_too_small(made, w, least - 1, least);
@@ -343,6 +343,7 @@ static void test_print(void **state) {
         assert_int_equal(tilefold_plan_print(again, other, sizeof other), length);
         assert_string_equal(text, other);
         const int64_t figures[] = {info.scratch_bytes,
+                                   info.plan_bytes,
                                    info.scratch_limit_bytes,
                                    info.min_scratch_bytes,
                                    info.ideal_scratch_bytes,

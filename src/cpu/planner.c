@@ -369,7 +369,7 @@ tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message 
     info->threads = cpu->threads;
     info->scratch_bytes = scratch_bytes(&chosen);
     info->min_scratch_bytes = least + plan->own_bytes;
-    info->ideal_scratch_bytes = scratch_bytes(&ideal);
+    info->ideal_scratch_bytes = scratch_bytes(&ideal) + plan->own_bytes;
     info->tiles = tilefold_tiles_total(&plan->geometry, &cpu->tiling);
     info->packed_weight_bytes = packed_bytes(&chosen);
     return TILEFOLD_OK;

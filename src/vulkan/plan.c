@@ -128,7 +128,7 @@ static void fill_info(tilefold_plan *plan, const tilefold_vulkan_plan *p, const 
     int64_t binding = binding_bytes(plan, p);
     info->scratch_bytes = tilefold_vulkan_scratch_bytes(&p->scratch) + binding;
     info->min_scratch_bytes = least + binding + plan->own_bytes;
-    info->ideal_scratch_bytes = tilefold_vulkan_scratch_bytes(&ideal->scratch) + binding;
+    info->ideal_scratch_bytes = tilefold_vulkan_scratch_bytes(&ideal->scratch) + binding + plan->own_bytes;
     info->packed_weight_bytes = packed_bytes(plan);
     info->tiles = tilefold_vulkan_count_steps(p, &plan->geometry, &p->chunking);
 }

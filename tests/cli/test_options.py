@@ -103,8 +103,8 @@ class Help(CommandLineTest):
 
 
 class Plan(CommandLineTest):
-    KEYS = ("op device algorithm isa threads output_shape scratch_limit_bytes scratch_bytes min_scratch_bytes "
-            "ideal_scratch_bytes packed_weight_bytes full_unfold_bytes tiles phases macs version").split()
+    KEYS = ("op device algorithm isa threads output_shape scratch_limit_bytes scratch_bytes plan_bytes "
+            "min_scratch_bytes ideal_scratch_bytes packed_weight_bytes full_unfold_bytes tiles phases macs version").split()
 
     def test_json(self):
         plan = self.succeed_json("plan", "conv", "--input", "1,64,256,256", "--weight", "64,64,3,3", "--padding", "1")
