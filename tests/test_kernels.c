@@ -141,8 +141,9 @@ typedef struct tile {
 } tile;
 
 static void tile_begin(scene *s, tile *t, int mr, int nr) {
-    static const float limits[][2] = {{-INFINITY, INFINITY}, {0, INFINITY}, {0, 0.5f}, {-0.25f, 0.25f}};
-    int64_t clamp = rng_range(&s->random, 0, 3);
+    static const float limits[][2] = {{-INFINITY, INFINITY}, {0, INFINITY}, {0, 0.5f},
+                                      {-0.25f, 0.25f},       {-0.0f, 1},    {-1, -0.0f}};
+    int64_t clamp = rng_range(&s->random, 0, 5);
     bool in_place = rng_percent(&s->random, 30), one_row = !in_place && rng_percent(&s->random, 30);
     int64_t out_stride = nr + rng_range(&s->random, 0, MAX_GAP), out_count = (mr - 1) * out_stride + nr;
     int64_t init_stride = in_place ? out_stride : one_row ? 0 : nr + rng_range(&s->random, 0, MAX_GAP);
@@ -165,7 +166,7 @@ static void tile_end(const tile *t, const tilefold_cpu_kernels *table, const cha
         int64_t i = x / t->io.out_stride, j = x % t->io.out_stride;
         float expected = t->before[x];
         if (j < t->nr) {
-            float y = t->sums[i][j] < t->io.low ? t->io.low : t->sums[i][j];
+            float x = t->sums[i][j] + 0.0f, y = x < t->io.low ? t->io.low : x;
             expected = y > t->io.high ? t->io.high : y;
         }
         if (!same(expected, t->io.out[x]))

@@ -154,6 +154,22 @@ static void test_infinite_weights(void **state) {
     assert_true(sums[0] == INFINITY && sums[1] == 1 && sums[2] == INFINITY && sums[3] == 1);
 }
 
+/* The chain's end makes +0 of a sum that is -0, and of a bias of -0 that no tap meets; it leaves a sum that is not zero. */
+static void test_zero_sums(void **state) {
+    (void)state;
+    const float input[] = {-0.0f, 1}, weight[] = {1}, bias[] = {-0.0f};
+    float sums[3];
+    tilefold_problem p = problem_1d(TILEFOLD_CONV_TRANSPOSE, 2, 1);
+    p.bias_type = TILEFOLD_F32;
+    p.stride[0] = 2;
+    oracle_exact(&p, input, weight, bias, sums);
+    assert_true(sums[0] == 0 && !signbit(sums[0]) && sums[1] == 0 && !signbit(sums[1]) && sums[2] == 1);
+    p.clamp_low = -1;
+    p.clamp_high = -0.0f; /* +0 is not above it */
+    oracle_exact(&p, input, weight, bias, sums);
+    assert_true(sums[0] == 0 && !signbit(sums[0]) && sums[2] == 0 && signbit(sums[2]));
+}
+
 /* Gather and scatter, on problems of every kind. */
 static void test_oracles_agree(void **state) {
     (void)state;
@@ -173,7 +189,7 @@ int main(void) {
         cmocka_unit_test(test_small_types),    cmocka_unit_test(test_known_values),
         cmocka_unit_test(test_conv_by_hand),   cmocka_unit_test(test_transposed_by_upfirdn),
         cmocka_unit_test(test_groups_by_hand), cmocka_unit_test(test_infinite_weights),
-        cmocka_unit_test(test_oracles_agree),
+        cmocka_unit_test(test_zero_sums),      cmocka_unit_test(test_oracles_agree),
     };
     return cmocka_run_group_tests_name("oracle", tests, NULL, NULL);
 }

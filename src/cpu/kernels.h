@@ -23,9 +23,11 @@ enum {
 
 /* Where a product's sums begin and where they go.
  *     acc[i][j] starts as init[i*init_stride + j]   (init_stride 0 repeats one row: a bias along the lanes)
- *     out[i*out_stride + j] = clamp(acc[i][j])
- * clamp(x): y = x < low ? low : x; y > high ? high : y; so NaN stays NaN and -0 stays -0 under low = 0. Between blocks
- * of a cut sum low and high are -inf and +inf. init and out may be the same memory with the same stride. */
+ *     out[i*out_stride + j] = clamp(acc[i][j] + 0.0f)
+ * clamp(x): y = x < low ? low : x; y > high ? high : y; so NaN stays NaN. Adding +0 is the chain's end: it makes +0 of -0
+ * and changes nothing else. Between blocks of a cut sum low and high are -inf and +inf, and adding it there already changes
+ * no finished bit: a partial sum of the other zero can only give a sum of the other zero, which the end makes +0 again. init
+ * and out may be the same memory with the same stride. */
 typedef struct tilefold_tile_io {
     const float *init;
     ptrdiff_t init_stride;

@@ -21,6 +21,8 @@ typedef __m256 vector;
 
 static inline vector broadcast(const float *p) { return _mm256_broadcast_ss(p); }
 
+static inline vector add(vector a, vector b) { return _mm256_add_ps(a, b); }
+
 static inline vector multiply_add(vector a, vector b, vector c) { return _mm256_fmadd_ps(a, b, c); }
 
 typedef vector factor;

@@ -23,6 +23,8 @@ static inline __mmask16 first(int count) { return (__mmask16)((1u << count) - 1)
 
 static inline vector broadcast(const float *p) { return _mm512_set1_ps(*p); }
 
+static inline vector add(vector a, vector b) { return _mm512_add_ps(a, b); }
+
 static inline vector multiply_add(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }
 
 typedef vector factor;

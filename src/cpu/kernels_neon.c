@@ -26,6 +26,8 @@ typedef float32x4_t vector;
 
 static inline vector broadcast(const float *p) { return vld1q_dup_f32(p); }
 
+static inline vector add(vector a, vector b) { return vaddq_f32(a, b); }
+
 static inline vector multiply_add(vector a, vector b, vector c) { return vfmaq_f32(c, a, b); }
 
 /* Multiplying by an element of a register saves the broadcast, which takes a vector pipe on many cores. */

@@ -24,7 +24,14 @@ ALWAYS_INLINE void load_tile(int nr, int mr, float acc[MAX_MR][MAX_NR], const ti
         for (int j = 0; j < nr; j++) acc[i][j] = io->init[i * io->init_stride + j];
 }
 
+/* The chain's end makes +0 of -0: no compiler may leave it out without -ffast-math. */
+ALWAYS_INLINE void end_chains(int nr, int mr, float acc[MAX_MR][MAX_NR]) {
+    for (int i = 0; i < mr; i++)
+        for (int j = 0; j < nr; j++) acc[i][j] += 0.0f;
+}
+
 ALWAYS_INLINE void store_tile(int nr, int mr, float acc[MAX_MR][MAX_NR], const tilefold_tile_io *io) {
+    end_chains(nr, mr, acc);
     for (int i = 0; i < mr; i++) {
         for (int j = 0; j < nr; j++) {
             float x = acc[i][j];

@@ -11,6 +11,7 @@
  *
  *     vector                                    the type
  *     vector broadcast(const float *p)          *p in every lane
+ *     vector add(a, b)                          a + b
  *     vector multiply_add(a, b, c)              a * b + c, rounded once
  *     factor                                    the type of a float that multiplies a vector: the vector of it, or less
  *     factor load_factor(const float *p)        *p
@@ -42,13 +43,14 @@ ALWAYS_INLINE void load_sums(int nv, int mr, sums acc, const tilefold_tile_io *i
 }
 
 ALWAYS_INLINE void store_sums(int nv, int mr, sums acc, const tilefold_tile_io *io) {
-    vector low = broadcast(&io->low), high = broadcast(&io->high);
+    const float plus_zero = 0.0f;
+    vector low = broadcast(&io->low), high = broadcast(&io->high), zero = broadcast(&plus_zero);
     float *out = io->out;
     ptrdiff_t out_stride = io->out_stride;
     UNROLL
     for (int i = 0; i < mr; i++) {
         UNROLL
-        for (int v = 0; v < nv; v++) store_f32(out + v * LANES, clamp(acc[i][v], low, high));
+        for (int v = 0; v < nv; v++) store_f32(out + v * LANES, clamp(add(acc[i][v], zero), low, high));
         out += out_stride;
     }
 }
