@@ -52,8 +52,9 @@ class Misuse(CommandLineTest):
             "--padding": ["", "x", "1:", ":1", "1:2:3", "1,1,1,1", "SAME", "same_lower", "1,same"],
             "--groups": ["0", "-1", "1,1", ""],
             "--activation": ["", "gelu", "clamp", "clamp:", "clamp:1", "clamp:1:0", "clamp:a:b", "clamp:nan:1", "clamp:0:1:2"],
-            "--scratch": ["", "-1", "16MB", "16 MiB", "MiB", "1.5MiB", "16mib", "9223372036854775807KiB"],
-            "--max-buffer": ["0", "x"],
+            "--scratch": ["", "-1", "16MB", "16 MiB", "MiB", "1.5MiB", "16mib", "9223372036854775807KiB",
+                          "9223372036854775808"],
+            "--max-buffer": ["0", "x", "0KiB", "9007199254740992KiB"],
             "--device": ["", "gpu", "cpu:0", "vulkan:", "vulkan:-1", "vulkan:x", "vulkan:99999999999"],
             "--algorithm": ["", "winograd"],
             "--storage": ["", "texture", "texture1d"],
@@ -126,6 +127,16 @@ class Plan(CommandLineTest):
     def test_scratch_units(self):
         for text, bytes in (("1048576", 1 << 20), ("64KiB", 1 << 16), ("16MiB", 1 << 24), ("1GiB", 1 << 30)):
             self.assertEqual(self.succeed_json(*PLAN, "--scratch", text)["scratch_limit_bytes"], bytes)
+
+    def test_largest_scratch(self):
+        """2^63 and 2^64 bytes do not fit; one unit less than 2^63 does."""
+        for power, unit in ((10, "KiB"), (20, "MiB"), (30, "GiB"), (40, "TiB")):
+            for bytes in (1 << 63, 1 << 64):
+                text = f"{bytes >> power}{unit}"
+                self.fail_with(2, [f"--scratch {text}: expected"], *PLAN, "--scratch", text)
+            most = (1 << 63) - (1 << power)
+            plan = self.succeed_json(*PLAN, "--scratch", f"{most >> power}{unit}")
+            self.assertEqual(plan["scratch_limit_bytes"], most)
 
     def test_founding_case_a(self):
         for scratch in ("16MiB", "64KiB"):
