@@ -193,15 +193,19 @@ static int report(conv_run *run) {
     return tilefold_cli_flush();
 }
 
-/* From the open files to the complete output, which gets its name last: a run that fails leaves none. */
+static int commit(conv_run *run) { return tilefold_cli_output_commit(&run->output); }
+
+/* From the open files to the complete output and then what is said about it: a run that fails leaves no output, and one
+ * that reports a success has one. */
 static int run_all(conv_run *run) {
-    int (*const steps[])(conv_run *) = {open_inputs, make_plan, create_output, allocate, execute, report};
+    int (*const steps[])(conv_run *) = {open_inputs, make_plan, create_output, allocate, execute, commit, report};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        if (tilefold_cli_interrupted()) return tilefold_cli_fail("interrupted");
         int status = steps[i](run);
         if (status != TILEFOLD_CLI_OK) return status;
-        if (tilefold_cli_interrupted()) return tilefold_cli_fail("interrupted");
     }
-    return tilefold_cli_output_commit(&run->output);
+    tilefold_cli_output_keep(&run->output);
+    return TILEFOLD_CLI_OK;
 }
 
 static void close_run(conv_run *run) {

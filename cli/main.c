@@ -5,6 +5,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,6 +27,13 @@ static int occupy_standard_streams(void) {
     return file < 0 ? tilefold_cli_fail("cannot open /dev/null") : TILEFOLD_CLI_OK;
 }
 
+/* Nobody should compute for hours and then find out. */
+static int check_standard_output(void) {
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+    if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) return TILEFOLD_CLI_OK;
+    return tilefold_cli_fail("cannot write to standard output: it is closed");
+}
+
 static int run(const tilefold_cli_options *options) {
     switch (options->command) {
     case TILEFOLD_CLI_PLAN: return tilefold_cli_run_plan(options);
@@ -38,6 +46,7 @@ static int run(const tilefold_cli_options *options) {
 int main(int argc, char **argv) {
     int status = occupy_standard_streams();
     if (status != TILEFOLD_CLI_OK) return status;
+    signal(SIGPIPE, SIG_IGN); /* printing to nobody is an error like any other */
     if (argc < 2) return tilefold_cli_misuse("no command given (see tilefold --help)");
     if (strcmp(argv[1], "--help") == 0) {
         tilefold_cli_print_overview();
@@ -58,5 +67,6 @@ int main(int argc, char **argv) {
         tilefold_cli_print_help(command);
         return tilefold_cli_flush();
     }
-    return run(&options);
+    status = check_standard_output();
+    return status == TILEFOLD_CLI_OK ? run(&options) : status;
 }

@@ -2,22 +2,26 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#define _GNU_SOURCE /* O_TMPFILE, realpath */
+#define _GNU_SOURCE /* O_TMPFILE, fallocate, syscall */
 
 #include "output_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <linux/fs.h> /* RENAME_EXCHANGE, which older C libraries lack */
+#include <sys/syscall.h>
+#endif
 
 #include "error.h"
+#include "permissions.h"
 #include "signals.h"
 
 /* The temporary name of the one output there is at a time, where a signal handler can see it. */
@@ -28,27 +32,58 @@ void tilefold_cli_output_unlink_temporary(void) {
     if (name) unlink(name);
 }
 
-/* Where name leads once symbolic links are followed; name itself where there is no file yet. */
+static void forget_temporary(tilefold_cli_output *output) {
+    temporary_name = NULL;
+    free(output->temporary);
+    output->temporary = NULL;
+}
+
+/* The directory that a path is in, to be freed; NULL where memory is out. */
+static char *directory_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (!slash) return strdup(".");
+    return strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+/* What the symbolic link at path says, as a path from here, to be freed. NULL with errno EINVAL or ENOENT: no link. */
+static char *read_link(const char *path) {
+    char target[4096];
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    if (length < 0) return NULL;
+    target[length] = '\0';
+    if (target[0] == '/') return strdup(target);
+    char *directory = directory_of(path);
+    size_t bytes = directory ? strlen(directory) + (size_t)length + 2 : 0;
+    char *joined = directory ? malloc(bytes) : NULL;
+    if (joined) snprintf(joined, bytes, "%s/%s", directory, target);
+    free(directory);
+    return joined;
+}
+
+/* Where name leads once symbolic links are followed, whether anything is there or not; realpath() needs something. NULL
+ * where memory is out. */
+static char *follow(const char *name) {
+    char *path = strdup(name);
+    for (char *next; path && (next = read_link(path)); path = next) free(path);
+    if (errno != ENOMEM) return path;
+    free(path);
+    return NULL;
+}
+
 static int resolve(tilefold_cli_output *output) {
-    output->path = realpath(output->name, NULL);
-    if (output->path) {
-        struct stat info;
-        if (stat(output->path, &info) == 0 && !S_ISREG(info.st_mode)) {
-            return tilefold_cli_fail("%s: exists and is not a regular file", output->name);
-        }
-    } else if (errno == ENOENT && output->name[0]) {
-        output->path = strdup(output->name);
-    } else {
+    struct stat named, found;
+    errno = 0;
+    bool exists = stat(output->name, &named) == 0; /* goes round in no circle of links: that is ELOOP */
+    if (exists && !S_ISREG(named.st_mode))
+        return tilefold_cli_fail("%s: exists and is not a regular file", output->name);
+    if (!exists && (errno != ENOENT || !output->name[0]))
         return tilefold_cli_fail("%s: cannot write there: %s", output->name, strerror(errno));
-    }
-    if (output->path) output->directory = strdup(output->path);
+    output->path = follow(output->name);
+    if (output->path) output->directory = directory_of(output->path);
     if (!output->directory) return tilefold_cli_fail("%s: out of memory", output->name);
-    char *slash = strrchr(output->directory, '/');
-    if (!slash) {
-        strcpy(output->directory, ".");
-    } else {
-        slash[slash == output->directory] = '\0';
-    }
+    /* Links of /proc lead to files that may have lost their names. */
+    if (exists && (stat(output->path, &found) != 0 || found.st_ino != named.st_ino || found.st_dev != named.st_dev))
+        return tilefold_cli_fail("%s: cannot write there: the file has no name", output->name);
     return TILEFOLD_CLI_OK;
 }
 
@@ -64,9 +99,9 @@ static bool invent_name(tilefold_cli_output *output, int number) {
 enum { MOST_NAMES = 100 }; /* tried before giving up: leftovers of an earlier process with this number */
 
 /* A file without a name; -1 where the file system has no such thing. The link from /proc is what names it later. */
-static int open_unnamed(const char *directory) {
+static int open_unnamed(const char *directory, mode_t mode) {
 #ifdef O_TMPFILE
-    int file = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    int file = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     if (file < 0) return -1;
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
@@ -74,15 +109,16 @@ static int open_unnamed(const char *directory) {
     close(file);
 #else
     (void)directory;
+    (void)mode;
 #endif
     errno = EOPNOTSUPP;
     return -1;
 }
 
-static int open_named(tilefold_cli_output *output) {
+static int open_named(tilefold_cli_output *output, mode_t mode) {
     for (int number = 0; number < MOST_NAMES; number++) {
         if (!invent_name(output, number)) return -1;
-        int file = open(output->temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
+        int file = open(output->temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, mode);
         if (file >= 0) {
             temporary_name = output->temporary;
             return file;
@@ -90,32 +126,54 @@ static int open_named(tilefold_cli_output *output) {
         if (errno != EEXIST) break;
     }
     int error = errno;
-    free(output->temporary);
-    output->temporary = NULL;
+    forget_temporary(output);
     errno = error;
     return -1;
 }
 
-/* posix_fallocate() through signals that do not ask to stop. */
-static int reserve(int file, off_t bytes) {
-    int error;
+/* Opens it with the permissions that it will have; never, for a moment, with more. */
+static int open_file(tilefold_cli_output *output) {
+    mode_t mode = access(output->path, F_OK) == 0 ? 0600 : 0666;
+    output->file = open_unnamed(output->directory, mode);
+    /* Kernels and file systems without O_TMPFILE say so in these ways. */
+    if (output->file < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOENT)) {
+        output->file = open_named(output, mode);
+    }
+    int error = output->file < 0 ? errno : tilefold_cli_copy_permissions(output->path, output->file);
+    if (error) return tilefold_cli_fail("%s: cannot create it: %s", output->name, strerror(error));
+    return TILEFOLD_CLI_OK;
+}
+
+/* Makes a file have bytes by writing them, where the file system cannot reserve them otherwise. 0 or an errno. */
+static int write_zeros(int file, int64_t bytes) {
+    static const char zeros[1 << 16];
+    int64_t done = 0;
+    while (done < bytes) {
+        int64_t left = bytes - done;
+        ssize_t written = pwrite(file, zeros, left < (int64_t)sizeof zeros ? (size_t)left : sizeof zeros, (off_t)done);
+        if (written >= 0) done += written;
+        if (written == 0) return ENOSPC;
+        if (written < 0 && (errno != EINTR || tilefold_cli_interrupted())) return errno;
+    }
+    return 0;
+}
+
+/* Gives the file its size and its place on the disk, through signals that do not ask to stop. 0 or an errno. */
+static int reserve(int file, int64_t bytes) {
+    int error = EOPNOTSUPP;
+#ifdef __linux__
     do {
-        error = posix_fallocate(file, 0, bytes);
+        error = fallocate(file, 0, 0, (off_t)bytes) == 0 ? 0 : errno;
     } while (error == EINTR && !tilefold_cli_interrupted());
-    return error;
+#endif
+    return error == EOPNOTSUPP || error == ENOSYS ? write_zeros(file, bytes) : error;
 }
 
 static int fill(tilefold_cli_output *output, int64_t bytes) {
     int status = resolve(output);
+    if (status == TILEFOLD_CLI_OK) status = open_file(output);
     if (status != TILEFOLD_CLI_OK) return status;
-    output->file = open_unnamed(output->directory);
-    /* Kernels and file systems without O_TMPFILE say so in these ways. */
-    if (output->file < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOENT)) {
-        output->file = open_named(output);
-    }
-    if (output->file < 0) return tilefold_cli_fail("%s: cannot create it: %s", output->name, strerror(errno));
-
-    int error = reserve(output->file, (off_t)bytes);
+    int error = (int64_t)(off_t)bytes == bytes ? reserve(output->file, bytes) : EFBIG;
     if (error == EINTR) return tilefold_cli_fail("interrupted");
     if (error)
         return tilefold_cli_fail("%s: cannot reserve %" PRId64 " bytes: %s", output->name, bytes, strerror(error));
@@ -137,12 +195,13 @@ int tilefold_cli_output_create(const char *name, int64_t bytes, tilefold_cli_out
     return status;
 }
 
-/* Gives an unnamed file a name: its final one where that is free, else a temporary one to be renamed, since a link
- * replaces nothing. 0 or an errno. */
+/* Gives an unnamed file a name: its final one where that is free, else a temporary one, since a link replaces nothing. 0
+ * or an errno. */
 static int name_file(tilefold_cli_output *output) {
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", output->file);
-    if (linkat(AT_FDCWD, link, AT_FDCWD, output->path, AT_SYMLINK_FOLLOW) == 0) return 0;
+    output->made = linkat(AT_FDCWD, link, AT_FDCWD, output->path, AT_SYMLINK_FOLLOW) == 0;
+    if (output->made) return 0;
     int error = errno;
     for (int number = 0; error == EEXIST && number < MOST_NAMES; number++) {
         if (!invent_name(output, number)) return ENOMEM;
@@ -150,37 +209,60 @@ static int name_file(tilefold_cli_output *output) {
         if (linkat(AT_FDCWD, link, AT_FDCWD, output->temporary, AT_SYMLINK_FOLLOW) == 0) return 0;
         error = errno;
     }
-    temporary_name = NULL;
-    free(output->temporary);
-    output->temporary = NULL;
+    forget_temporary(output);
     return error;
+}
+
+/* Lets two files change places; 0, or -1 where that cannot be done. */
+static int exchange(const char *first, const char *second) {
+#if defined(__linux__) && defined(SYS_renameat2)
+    return (int)syscall(SYS_renameat2, AT_FDCWD, first, AT_FDCWD, second, RENAME_EXCHANGE);
+#else
+    (void)first;
+    (void)second;
+    return -1;
+#endif
+}
+
+/* Moves the file from its temporary name to its final one. 0 or an errno. */
+static int move_file(tilefold_cli_output *output) {
+    struct stat old;
+    bool is_there = lstat(output->path, &old) == 0;
+    output->exchanged = is_there && S_ISREG(old.st_mode) && exchange(output->temporary, output->path) == 0;
+    if (output->exchanged) {
+        temporary_name = NULL;
+        return 0;
+    }
+    if (rename(output->temporary, output->path) != 0) return errno;
+    output->made = !is_there;
+    forget_temporary(output);
+    return 0;
 }
 
 int tilefold_cli_output_commit(tilefold_cli_output *output) {
     munmap(output->memory, output->bytes);
     output->memory = NULL;
-    int error = output->temporary ? 0 : name_file(output);
-    if (error == 0 && output->temporary) {
-        if (rename(output->temporary, output->path) == 0) {
-            temporary_name = NULL;
-            free(output->temporary);
-            output->temporary = NULL;
-        } else {
-            error = errno;
-        }
-    }
-    int status = TILEFOLD_CLI_OK;
-    if (error) status = tilefold_cli_fail("%s: cannot give the output its name: %s", output->name, strerror(error));
-    tilefold_cli_output_discard(output);
-    return status;
+    int error = tilefold_cli_copy_permissions(output->path, output->file); /* they may have changed meanwhile */
+    if (!error && !output->temporary) error = name_file(output);
+    if (!error && output->temporary) error = move_file(output);
+    if (error) return tilefold_cli_fail("%s: cannot give the output its name: %s", output->name, strerror(error));
+    return TILEFOLD_CLI_OK;
+}
+
+void tilefold_cli_output_keep(tilefold_cli_output *output) { output->made = output->exchanged = false; }
+
+/* Undoes a commit. */
+static void take_back(tilefold_cli_output *output) {
+    if (output->made) unlink(output->path);
+    if (output->exchanged && rename(output->temporary, output->path) == 0) forget_temporary(output);
 }
 
 void tilefold_cli_output_discard(tilefold_cli_output *output) {
+    take_back(output);
     if (output->memory) munmap(output->memory, output->bytes);
     if (output->temporary) unlink(output->temporary);
-    temporary_name = NULL;
+    forget_temporary(output);
     if (output->file >= 0) close(output->file);
-    free(output->temporary);
     free(output->directory);
     free(output->path);
     *output = (tilefold_cli_output){.file = -1};

@@ -42,7 +42,6 @@ void tilefold_cli_catch_signals(void) {
     handle(SIGTERM, note);
     if (sigaction(SIGHUP, NULL, &hangup) != 0 || hangup.sa_handler != SIG_IGN) handle(SIGHUP, note);
     handle(SIGXFSZ, SIG_IGN);
-    handle(SIGPIPE, SIG_IGN);
     handle(SIGBUS, die_of_bus_error);
 }
 

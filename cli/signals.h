@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 /* SIGINT, SIGTERM and SIGHUP (unless that is ignored, as under nohup) are noted for tilefold_cli_interrupted(). SIGXFSZ
- * and SIGPIPE are ignored, so that writing too much or to nobody is an error. SIGBUS, which is what a mapped file gives
+ * is ignored, so that writing too much is an error. SIGBUS, which is what a mapped file gives
  * where it was cut short or its disk failed, ends the process as any failure does: one line, status 1, nothing left. */
 void tilefold_cli_catch_signals(void);
 

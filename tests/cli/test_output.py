@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The output file: there when complete, and otherwise nothing, whatever ends the run."""
 
+import fcntl
 import os
 import pty
 import resource
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
+import termios
 import time
 import unittest
 
@@ -27,10 +30,10 @@ class OutputTest(CommandLineTest):
     def conv(self, output, *options):
         return ("conv", "in.npy", "w.npy", "-o", output, "--threads", 1, *options)
 
-    def save_slow(self):
+    def save_slow(self, channels=256):
         """A problem for seconds of one thread of portable code, in many tiles."""
-        self.save("slow_in.npy", np.ones((1, 256, 96, 96), np.float32))
-        self.save("slow_w.npy", np.ones((512, 256, 3, 3), np.float32))
+        self.save("slow_in.npy", np.ones((1, channels, 96, 96), np.float32))
+        self.save("slow_w.npy", np.ones((512, channels, 3, 3), np.float32))
         return ("conv", "slow_in.npy", "slow_w.npy", "-o", "slow_out.npy", "--isa", "portable", "--threads", 1,
                 "--scratch", "64KiB", "--no-prepack")
 
@@ -61,6 +64,80 @@ class Success(OutputTest):
         self.assertEqual(self.load("there/linked.npy").shape, (1, 4, 298))
         self.assertEqual(sorted(os.listdir(self.path("there"))), ["absolute.npy", "linked.npy", "out.npy"])
 
+    def test_link_to_nothing_yet(self):
+        os.mkdir(self.path("there"))
+        os.mkdir(self.path("links"))
+        os.symlink("../there/made.npy", self.path("links/first"))
+        os.symlink("links/first", self.path("second"))
+        self.succeed(*self.conv("second"))
+        self.assertEqual(os.readlink(self.path("second")), "links/first")
+        self.assertEqual(os.readlink(self.path("links/first")), "../there/made.npy")
+        self.assertEqual(os.listdir(self.path("there")), ["made.npy"])
+        self.assertEqual(self.load("there/made.npy").shape, (1, 4, 298))
+        os.symlink(self.path("there/absolute.npy"), self.path("third"))
+        self.succeed(*self.conv("third"))
+        self.assertTrue(os.path.islink(self.path("third")))
+        self.assertEqual(self.load("there/absolute.npy").shape, (1, 4, 298))
+
+    @unittest.skipUnless(os.path.isdir("/proc/self/fd"), "there is no /proc")
+    def test_beside_the_target_of_a_link(self):
+        """The directory of these links holds nothing else: what is written before the end must be elsewhere."""
+        with open(self.path("out.npy"), "w") as file:
+            self.succeed(*self.conv(f"/proc/self/fd/{file.fileno()}"), pass_fds=[file.fileno()])
+        self.assertEqual(self.load("out.npy").shape, (1, 4, 298))
+
+    def test_permissions_of_what_was_there(self):
+        for mode in (0o600, 0o640, 0o666, 0o444, 0o755):
+            self.save("out.npy", np.zeros(1))
+            os.chmod(self.path("out.npy"), mode)
+            self.succeed(*self.conv("out.npy"))
+            self.assertEqual(os.stat(self.path("out.npy")).st_mode & 0o7777, mode)
+            self.assertEqual(self.load("out.npy").shape, (1, 4, 298))
+            os.remove(self.path("out.npy"))
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root may give files away")
+    def test_owner_of_what_was_there(self):
+        self.save("out.npy", np.zeros(1))
+        os.chown(self.path("out.npy"), 1234, 2345)
+        os.chmod(self.path("out.npy"), 0o640)
+        self.succeed(*self.conv("out.npy"))
+        info = os.stat(self.path("out.npy"))
+        self.assertEqual((info.st_uid, info.st_gid, info.st_mode & 0o7777), (1234, 2345, 0o640))
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can be another user")
+    def test_group_that_cannot_be_given(self):
+        """What the old group might do, the new one must not."""
+        os.chmod(self.directory, 0o777)
+        self.save("out.npy", np.zeros(1))
+        os.chown(self.path("out.npy"), 1234, 2345)
+        for mode, expected in ((0o660, 0o600), (0o664, 0o644)):
+            os.chmod(self.path("out.npy"), mode)
+            self.succeed(*self.conv("out.npy"), user=1235, group=1236, extra_groups=[])
+            info = os.stat(self.path("out.npy"))
+            self.assertEqual((info.st_uid, info.st_gid, info.st_mode & 0o7777), (1235, 1236, expected))
+            os.chown(self.path("out.npy"), 1234, 2345)
+
+    def test_access_control_list_of_what_was_there(self):
+        def entries(*rows):  # <linux/posix_acl_xattr.h>: version 2, then tag, permissions, who
+            return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in rows)
+
+        everybody = 0xffffffff
+        mine = entries((1, 6, everybody), (2, 4, 1234), (4, 0, everybody), (16, 4, everybody), (32, 0, everybody))
+        inherited = entries((1, 7, everybody), (2, 7, 4321), (4, 7, everybody), (16, 7, everybody), (32, 0, everybody))
+        self.save("out.npy", np.zeros(1))
+        try:
+            os.setxattr(self.path("out.npy"), "system.posix_acl_access", mine)
+            os.setxattr(self.directory, "system.posix_acl_default", inherited)
+        except (AttributeError, OSError) as error:
+            self.skipTest(f"no access control lists here: {error}")
+        self.succeed(*self.conv("out.npy"))
+        self.assertEqual(os.getxattr(self.path("out.npy"), "system.posix_acl_access"), mine)
+        os.removexattr(self.path("out.npy"), "system.posix_acl_access")
+        os.chmod(self.path("out.npy"), 0o640)
+        self.succeed(*self.conv("out.npy"))
+        self.assertNotIn("system.posix_acl_access", os.listxattr(self.path("out.npy")))
+        self.assertEqual(os.stat(self.path("out.npy")).st_mode & 0o777, 0o640)
+
     def test_permissions_follow_umask(self):
         for mask in (0o022, 0o077):
             self.succeed(*self.conv("out.npy"), preexec_fn=lambda: os.umask(mask))
@@ -82,6 +159,17 @@ class Failure(OutputTest):
         self.fail_with(1, ["/proc/out.npy"], *self.conv("/proc/out.npy"))
         self.fail_with(1, ["cannot write"], *self.conv(""))
         self.fail_with(1, ["cannot write", "too long"], *self.conv("x" * 300))
+        os.symlink("missing/out.npy", self.path("link"))
+        self.fail_with(1, ["link", "cannot create", "No such file"], *self.conv("link"))
+        os.symlink("circle", self.path("circle"))
+        self.fail_with(1, ["circle", "cannot write"], *self.conv("circle"))
+        os.symlink("directory", self.path("to_directory"))
+        self.fail_with(1, ["to_directory", "not a regular file"], *self.conv("to_directory"))
+
+    @unittest.skipUnless(os.path.isdir("/proc/self/fd"), "there is no /proc")
+    def test_file_without_a_name(self):
+        with tempfile.TemporaryFile(dir=self.directory) as file:
+            self.fail_with(1, ["no name"], *self.conv(f"/proc/self/fd/{file.fileno()}"), pass_fds=[file.fileno()])
 
     @unittest.skipIf(os.geteuid() == 0, "root may write everywhere")
     def test_directory_without_permission(self):
@@ -95,6 +183,18 @@ class Failure(OutputTest):
         self.fail_with(1, ["out.npy", "5024 bytes", "File too large"], *self.conv("out.npy"), preexec_fn=limit)
         with open(self.path("out.npy")) as file:
             self.assertEqual(file.read(), "old")
+
+    def test_report_that_cannot_be_written(self):
+        """A run that fails leaves no output, and what was there stays, although the report comes last."""
+        with open("/dev/full", "w") as full:
+            self.fail_with(1, ["standard output"], *self.conv("out.npy"), stdout=full)
+            self.fail_with(1, ["standard output"], *self.conv("in.npy", "--json"), stdout=full)
+        self.assertEqual(self.load("in.npy").shape, (1, 2, 300))
+        reading, writing = os.pipe()
+        os.close(reading)
+        self.fail_with(1, ["standard output", "Broken pipe"], *self.conv("in.npy"), stdout=writing)
+        os.close(writing)
+        self.assertEqual(self.load("in.npy").shape, (1, 2, 300))
 
     def test_failure_keeps_the_old_file(self):
         shutil.copy(self.path("in.npy"), self.path("out.npy"))
@@ -122,6 +222,25 @@ class InNamespace(OutputTest):
         os.mkdir(self.path("full"))
         result = self.run_in("mount -t tmpfs -o size=4k none full", *self.conv("full/out.npy"))
         self.check_error(*result, 1, "full/out.npy", "5024 bytes", "No space left")
+
+    def test_file_system_that_reserves_nothing(self):
+        """ramfs has no fallocate(): the bytes are written instead."""
+        os.mkdir(self.path("full"))
+        mount = "mount -t ramfs none full"
+        status, output, errors = self.run_in(mount, *self.conv("full/out.npy"), within="")
+        self.assertEqual((status, errors), (0, ""))
+        self.assertTrue(output.endswith("\nout.npy\n"), output)
+        result = self.run_in(mount + " && ulimit -f 2", *self.conv("full/out.npy"))
+        self.check_error(*result, 1, "5024 bytes", "File too large")
+
+    def test_link_to_another_file_system(self):
+        os.mkdir(self.path("full"))
+        os.symlink("full/out.npy", self.path("link"))
+        for setup in ("true", "touch full/out.npy"):
+            status, output, errors = self.run_in("mount -t tmpfs none full && " + setup, *self.conv("link"))
+            self.assertEqual((status, errors), (0, ""))
+            self.assertTrue(output.endswith("\nout.npy\n"), output)
+            self.assertTrue(os.path.islink(self.path("link")))
 
     @unittest.skipIf(harness.sanitized(), "sanitizers need /proc")
     def test_without_proc_files_get_a_temporary_name(self):
@@ -162,6 +281,53 @@ class Ended(OutputTest):
             self.check_error(process.returncode, output.decode(), errors.decode(), 1, "interrupted")
             self.assertEqual(self.listing(), before)
 
+    def stop_when_output_is_open(self, process, directory):
+        """Until a file in that directory is open, with a name or without; then the process is stopped."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None:
+            files = f"/proc/{process.pid}/fd"
+            try:
+                targets = [os.readlink(os.path.join(files, number)) for number in os.listdir(files)]
+            except OSError:  # closed meanwhile
+                continue
+            if any(target.startswith(os.path.realpath(directory)) for target in targets):
+                process.send_signal(signal.SIGSTOP)
+                return
+        self.fail("the output was never seen open")
+
+    def test_directory_removed_meanwhile(self):
+        for options in ((), ("--json",)):
+            os.mkdir(self.path("there"))
+            process = self.start(*self.save_slow(channels=32), "-o", "there/out.npy", *options)
+            self.stop_when_output_is_open(process, self.path("there"))
+            shutil.rmtree(self.path("there"))
+            process.send_signal(signal.SIGCONT)
+            output, errors = process.communicate(timeout=120)
+            self.check_error(process.returncode, output.decode(), errors.decode(), 1, "there/out.npy", "its name",
+                             "No such file")
+            self.assertFalse(os.path.exists(self.path("there")))
+
+    def test_target_that_becomes_a_directory(self):
+        process = self.start(*self.save_slow(channels=32))
+        self.stop_when_output_is_open(process, self.directory)
+        os.mkdir(self.path("slow_out.npy"))
+        before = self.listing()
+        process.send_signal(signal.SIGCONT)
+        output, errors = process.communicate(timeout=120)
+        self.check_error(process.returncode, output.decode(), errors.decode(), 1, "slow_out.npy", "its name")
+        self.assertEqual(self.listing(), before)
+
+    def test_permissions_changed_meanwhile(self):
+        self.save("slow_out.npy", np.zeros(1))
+        process = self.start(*self.save_slow(channels=32))
+        self.stop_when_output_is_open(process, self.directory)
+        os.chmod(self.path("slow_out.npy"), 0o600)
+        process.send_signal(signal.SIGCONT)
+        output, errors = process.communicate(timeout=120)
+        self.assertEqual((process.returncode, errors), (0, b""))
+        self.assertEqual(os.stat(self.path("slow_out.npy")).st_mode & 0o777, 0o600)
+        self.assertEqual(self.load("slow_out.npy").ndim, 4)
+
     def test_nohup(self):
         process = self.start(*self.save_slow(), preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
         self.wait_until_computing(process)
@@ -193,17 +359,19 @@ class Ended(OutputTest):
 
 
 class Terminal(OutputTest):
-    def on_terminal(self, *arguments):
-        """Runs with a terminal for standard error, interrupts after the first line of progress or some time of none."""
+    def on_terminal(self, *arguments, columns=0):
+        """What is shown on a terminal of so many columns (0: it does not know) up to and after an interruption, which comes
+        with the first line of progress or after some time without."""
         try:
             master, slave = pty.openpty()
         except OSError as error:  # a container without /dev/pts
             self.skipTest(f"no terminal: {error}")
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         process = self.start(*arguments, stderr=slave)
         os.close(slave)
         shown = b""
         deadline = time.monotonic() + 1.5
-        while time.monotonic() < deadline and b"tiles" not in shown:
+        while time.monotonic() < deadline and b"\x1b[K" not in shown:
             if select.select([master], [], [], 0.05)[0]:
                 shown += os.read(master, 4096)
         process.send_signal(signal.SIGINT)
@@ -223,6 +391,19 @@ class Terminal(OutputTest):
     def test_progress(self):
         arguments = self.save_slow()
         shown = self.on_terminal(*arguments)
-        self.assertRegex(shown, r"\r +\d+ %  \d+ of \d+ tiles, \d+\.\d s")
+        self.assertRegex(shown, r"\r +\d+ %  (\d+ min )?\d+ s left  \d+ of \d+ tiles, \d+\.\d s")
         self.assertTrue(shown.endswith("\r\x1b[Ktilefold: error: interrupted\r\n"), shown)
         self.assertEqual(self.on_terminal(*arguments, "--quiet"), "tilefold: error: interrupted\r\n")
+
+    def test_narrow(self):
+        """No line fills the last column, which would begin another; the share is what goes last."""
+        arguments = self.save_slow()
+        for columns, pattern in ((1, ""), (5, ""), (6, r" +\d+ %"), (10, r" +\d+ %"), (24, r" +\d+ %  (\d+ min )?\d+ s left"),
+                                 (38, r" +\d+ %  (\d+ min )?\d+ s left  \d+ of \d+ tiles")):
+            with self.subTest(columns=columns):
+                shown = self.on_terminal(*arguments, columns=columns).split("tilefold: error")[0]
+                lines = [line for line in shown.replace("\x1b[K", "").split("\r") if line]
+                self.assertEqual(bool(lines), bool(pattern))
+                for line in lines:
+                    self.assertRegex(line, rf"\A{pattern}\Z")
+                    self.assertLess(len(line), columns)
