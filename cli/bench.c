@@ -40,11 +40,16 @@ static int64_t tensor_bytes(tilefold_type type, int64_t outer, int64_t inner, in
     return bytes;
 }
 
-/* A tensor of random values, of either sign and of magnitude in [0.5, 1), so that no sum grows out of the type's range
- * and none meets a subnormal number. NULL where memory is out. */
-static void *random_tensor(tilefold_type type, int64_t bytes, uint32_t seed) {
-    void *tensor = bytes < 0 ? NULL : tilefold_cli_allocate(bytes);
-    if (!tensor) return NULL;
+/* Memory for what a problem needs. OK or FAILED. */
+static int allocate(const char *name, const char *what, int64_t bytes, void **memory) {
+    *memory = bytes < 0 ? NULL : tilefold_cli_allocate(bytes);
+    if (*memory) return TILEFOLD_CLI_OK;
+    return tilefold_cli_fail("%s: no memory for its %s of %" PRId64 " bytes", name, what, bytes);
+}
+
+/* Random values, of either sign and of magnitude in [0.5, 1), so that no sum grows out of the type's range and none meets a
+ * subnormal number. */
+static void fill_random(tilefold_type type, int64_t bytes, uint32_t seed, void *tensor) {
     uint32_t state = seed;
     for (int64_t i = 0; i < bytes / (int64_t)tilefold_type_bytes(type); i++) {
         state ^= state << 13; /* xorshift32: Marsaglia, Xorshift RNGs, 2003 */
@@ -55,7 +60,6 @@ static void *random_tensor(tilefold_type type, int64_t bytes, uint32_t seed) {
         if (type == TILEFOLD_F16) ((uint16_t *)tensor)[i] = (uint16_t)(sign << 15 | 0x3800 | (state & 0x3ff));
         if (type == TILEFOLD_BF16) ((uint16_t *)tensor)[i] = (uint16_t)(sign << 15 | 0x3f00 | (state & 0x7f));
     }
-    return tensor;
 }
 
 static void free_data(bench_data *data) {
@@ -66,23 +70,26 @@ static void free_data(bench_data *data) {
     free(data->scratch);
 }
 
-static bool make_data(const tilefold_problem *problem, const tilefold_plan_info *info, bench_data *data) {
+/* All memory first, so that nothing is filled where there is too little. OK or FAILED; free_data() either way. */
+static int make_data(const char *name, const tilefold_problem *problem, const tilefold_plan_info *info,
+                     bench_data *data) {
     int rank = problem->rank;
     tilefold_type type = problem->type;
-    int64_t output_bytes = tensor_bytes(type, problem->batch, problem->out_channels, rank, info->output_size);
+    int64_t input = tensor_bytes(type, problem->batch, problem->in_channels, rank, problem->input_size);
+    int64_t weight = tensor_bytes(type, problem->out_channels, problem->in_channels / problem->groups, rank,
+                                  problem->kernel);
+    int64_t output = tensor_bytes(type, problem->batch, problem->out_channels, rank, info->output_size);
     *data = (bench_data){0};
-    data->input = random_tensor(type,
-                                tensor_bytes(type, problem->batch, problem->in_channels, rank, problem->input_size), 1);
-    data->weight = random_tensor(type,
-                                 tensor_bytes(type, problem->out_channels, problem->in_channels / problem->groups, rank,
-                                              problem->kernel),
-                                 2);
-    data->output = output_bytes < 0 ? NULL : tilefold_cli_allocate(output_bytes);
-    data->scratch = tilefold_cli_allocate(info->scratch_bytes);
-    data->packed = tilefold_cli_allocate(info->packed_weight_bytes);
-    if (!data->input || !data->weight || !data->output || !data->scratch || !data->packed) return false;
-    memset(data->output, 0, (size_t)output_bytes); /* touched, so that no run pays for its pages */
-    return true;
+    int status = allocate(name, "input", input, &data->input);
+    if (status == TILEFOLD_CLI_OK) status = allocate(name, "weights", weight, &data->weight);
+    if (status == TILEFOLD_CLI_OK) status = allocate(name, "output", output, &data->output);
+    if (status == TILEFOLD_CLI_OK) status = allocate(name, "scratch", info->scratch_bytes, &data->scratch);
+    if (status == TILEFOLD_CLI_OK) status = allocate(name, "packed weights", info->packed_weight_bytes, &data->packed);
+    if (status != TILEFOLD_CLI_OK) return status;
+    fill_random(type, input, 1, data->input);
+    fill_random(type, weight, 2, data->weight);
+    memset(data->output, 0, (size_t)output); /* touched, so that no run pays for its pages */
+    return TILEFOLD_CLI_OK;
 }
 
 static int compare(const void *left, const void *right) {
@@ -122,10 +129,10 @@ static int run_plan(const char *name, const tilefold_problem *problem, const til
     tilefold_message message;
     result->info.struct_size = sizeof result->info;
     tilefold_plan_get_info(plan, &result->info);
-    if (!make_data(problem, &result->info, &data)) {
+    int made = make_data(name, problem, &result->info, &data);
+    if (made != TILEFOLD_CLI_OK) {
         free_data(&data);
-        return tilefold_cli_fail("%s: no memory for its tensors and %" PRId64 " bytes of scratch", name,
-                                 result->info.scratch_bytes);
+        return made;
     }
     tilefold_execution execution;
     tilefold_execution_init(&execution);

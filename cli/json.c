@@ -7,15 +7,38 @@
 #include <inttypes.h>
 #include <math.h>
 
+/* Bytes of the UTF-8 character at text; 0 where they are none (Unicode, table 3-7: neither overlong nor a surrogate). */
+static int character_bytes(const unsigned char *text) {
+    static const struct {
+        unsigned char first, last, second_least, second_most;
+        int bytes;
+    } rows[] = {{0x01, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+                {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+                {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (text[0] < rows[i].first || text[0] > rows[i].last) continue;
+        if (rows[i].bytes > 1 && (text[1] < rows[i].second_least || text[1] > rows[i].second_most)) return 0;
+        for (int k = 2; k < rows[i].bytes; k++) {
+            if (text[k] < 0x80 || text[k] > 0xbf) return 0;
+        }
+        return rows[i].bytes;
+    }
+    return 0;
+}
+
+/* JSON is UTF-8, but the names in a table of problems may be anything: what is no character is replaced by U+FFFD. */
 static void put_string(FILE *file, const char *text) {
     fputc('"', file);
-    for (; *text; text++) {
-        unsigned char byte = (unsigned char)*text;
-        if (byte < 0x20) {
-            fprintf(file, "\\u%04x", byte);
+    for (int bytes; *text; text += bytes) {
+        bytes = character_bytes((const unsigned char *)text);
+        if (bytes == 0) {
+            fputs("\\ufffd", file);
+            bytes = 1;
+        } else if ((unsigned char)*text < 0x20) {
+            fprintf(file, "\\u%04x", (unsigned)*text);
         } else {
-            if (byte == '"' || byte == '\\') fputc('\\', file);
-            fputc(byte, file);
+            if (*text == '"' || *text == '\\') fputc('\\', file);
+            fwrite(text, 1, (size_t)bytes, file);
         }
     }
     fputc('"', file);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "signals.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the elements of a .npy file are used where they lie, so the host must be little-endian"
@@ -243,7 +244,10 @@ static int map_file(const char *path, tilefold_cli_array *array) {
         array->mapping_bytes = (size_t)info.st_size;
         array->mapping = mmap(NULL, array->mapping_bytes, PROT_READ, MAP_PRIVATE, file, 0);
         if (array->mapping == MAP_FAILED) {
+            array->mapping = NULL;
             status = tilefold_cli_fail("%s: cannot map its %zu bytes: %s", path, array->mapping_bytes, strerror(errno));
+        } else {
+            tilefold_cli_name_mapping(path, array->mapping, array->mapping_bytes);
         }
     }
     close(file);
@@ -273,7 +277,9 @@ int tilefold_cli_npy_open(const char *path, tilefold_type type, bool or_f32, til
 }
 
 void tilefold_cli_npy_close(tilefold_cli_array *array) {
-    if (array->mapping) munmap(array->mapping, array->mapping_bytes);
+    if (!array->mapping) return;
+    tilefold_cli_forget_mapping(array->mapping);
+    munmap(array->mapping, array->mapping_bytes);
     array->mapping = NULL;
 }
 

@@ -173,7 +173,7 @@ static int fill(tilefold_cli_output *output, int64_t bytes) {
     int status = resolve(output);
     if (status == TILEFOLD_CLI_OK) status = open_file(output);
     if (status != TILEFOLD_CLI_OK) return status;
-    int error = (int64_t)(off_t)bytes == bytes ? reserve(output->file, bytes) : EFBIG;
+    int error = (int64_t)(off_t)bytes == bytes && (uint64_t)bytes <= SIZE_MAX ? reserve(output->file, bytes) : EFBIG;
     if (error == EINTR) return tilefold_cli_fail("interrupted");
     if (error)
         return tilefold_cli_fail("%s: cannot reserve %" PRId64 " bytes: %s", output->name, bytes, strerror(error));
@@ -183,6 +183,7 @@ static int fill(tilefold_cli_output *output, int64_t bytes) {
     }
     output->memory = memory;
     output->bytes = (size_t)bytes;
+    tilefold_cli_name_mapping(output->name, memory, output->bytes);
     return TILEFOLD_CLI_OK;
 }
 
@@ -239,9 +240,15 @@ static int move_file(tilefold_cli_output *output) {
     return 0;
 }
 
-int tilefold_cli_output_commit(tilefold_cli_output *output) {
+static void unmap(tilefold_cli_output *output) {
+    if (!output->memory) return;
+    tilefold_cli_forget_mapping(output->memory);
     munmap(output->memory, output->bytes);
     output->memory = NULL;
+}
+
+int tilefold_cli_output_commit(tilefold_cli_output *output) {
+    unmap(output);
     int error = tilefold_cli_copy_permissions(output->path, output->file); /* they may have changed meanwhile */
     if (!error && !output->temporary) error = name_file(output);
     if (!error && output->temporary) error = move_file(output);
@@ -259,7 +266,7 @@ static void take_back(tilefold_cli_output *output) {
 
 void tilefold_cli_output_discard(tilefold_cli_output *output) {
     take_back(output);
-    if (output->memory) munmap(output->memory, output->bytes);
+    unmap(output);
     if (output->temporary) unlink(output->temporary);
     forget_temporary(output);
     if (output->file >= 0) close(output->file);

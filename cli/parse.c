@@ -78,11 +78,16 @@ bool tilefold_cli_parse_bytes(const char *text, int64_t *bytes) {
     return true;
 }
 
-/* Reads a number that ends at `until` and moves *text past that. */
+/* Reads a decimal number or an infinity that ends at `until` and moves *text past that. strtof alone would also take
+ * blanks, a plus sign and hexadecimal digits, and makes an infinity of what is too large. */
 static bool read_float(const char **text, char until, float *value) {
+    const char *digits = *text + (**text == '-');
+    bool infinite = strncmp(digits, "inf", 3) == 0;
+    if (!infinite && digits[strspn(digits, "0123456789.eE+-")] != until) return false;
+    if (!infinite && (*digits == '+' || *digits == '-')) return false;
     char *end;
     float number = strtof(*text, &end);
-    if (end == *text || *end != until || isnan(number)) return false;
+    if (end == *text || *end != until || (isinf(number) && !infinite)) return false;
     *value = number;
     *text = end + (until != '\0');
     return true;

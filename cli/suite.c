@@ -126,20 +126,26 @@ static int read_built_in(tilefold_cli_suite *suite) {
     return status;
 }
 
+enum { MOST_LINE_BYTES = 4096 }; /* with its end: a file without line ends must not fill the memory */
+
 static int read_file(const char *path, tilefold_cli_suite *suite) {
     FILE *file = fopen(path, "r");
     if (!file) return tilefold_cli_fail("%s: cannot open it: %s", path, strerror(errno));
-    char *line = NULL;
-    size_t bytes = 0;
-    ssize_t length;
+    char line[MOST_LINE_BYTES], *last = line + MOST_LINE_BYTES - 1;
     int status = TILEFOLD_CLI_OK;
-    for (int number = 1; status == TILEFOLD_CLI_OK && (length = getline(&line, &bytes, file)) >= 0; number++) {
+    *last = 'x'; /* until a line fills the buffer; a line may hold NULs, so its length does not tell */
+    for (int number = 1; status == TILEFOLD_CLI_OK && fgets(line, sizeof line, file); number++) {
+        if (!*last && last[-1] != '\n') {
+            status = tilefold_cli_fail("%s:%d: the line is longer than %d bytes", path, number, MOST_LINE_BYTES - 2);
+            break;
+        }
+        size_t length = strlen(line);
         while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r')) line[--length] = '\0';
         status = read_line(line, path, number, suite);
+        *last = 'x';
     }
     if (status == TILEFOLD_CLI_OK && ferror(file))
         status = tilefold_cli_fail("%s: cannot read it: %s", path, strerror(errno));
-    free(line);
     fclose(file);
     return status;
 }

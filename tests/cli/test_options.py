@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Command lines, right and wrong: what is said, and the exit status."""
 
+import os
+import resource
+
 import numpy as np
 
-from harness import CommandLineTest
+from harness import CommandLineTest, sanitized
 
 PLAN = ("plan", "conv", "--input", "1,4,8,8", "--weight", "4,4,3,3")
 PLAN_TRANSPOSED = ("plan", "conv-transpose", "--input", "1,4,8,8", "--weight", "4,4,3,3")
@@ -51,7 +54,9 @@ class Misuse(CommandLineTest):
             "--input-dilation": ["0"],
             "--padding": ["", "x", "1:", ":1", "1:2:3", "1,1,1,1", "SAME", "same_lower", "1,same"],
             "--groups": ["0", "-1", "1,1", ""],
-            "--activation": ["", "gelu", "clamp", "clamp:", "clamp:1", "clamp:1:0", "clamp:a:b", "clamp:nan:1", "clamp:0:1:2"],
+            "--activation": ["", "gelu", "clamp", "clamp:", "clamp:1", "clamp:1:0", "clamp:a:b", "clamp:nan:1", "clamp:0:1:2",
+                             "clamp: 0:1", "clamp:0: 1", "clamp:+0:1", "clamp:0:+1", "clamp:0x1p3:99", "clamp:0:1e99",
+                             "clamp:0:1 ", "clamp:-:1", "clamp:--1:1", "clamp:0:infinite", "clamp:-inf", "clamp::"],
             "--scratch": ["", "-1", "16MB", "16 MiB", "MiB", "1.5MiB", "16mib", "9223372036854775807KiB",
                           "9223372036854775808"],
             "--max-buffer": ["0", "x", "0KiB", "9007199254740992KiB"],
@@ -253,6 +258,34 @@ class Bench(CommandLineTest):
         self.assertEqual(list(rows[0]), ["name", "error"])
         self.assertIn("wide", self.succeed("bench", "--suite", name, "--algorithm", "direct"))
 
+    def test_names_that_are_no_text(self):
+        """JSON is UTF-8 whatever a table holds: what is no character is U+FFFD."""
+        import json
+        for name, expected in ((b'"\\\x01', '"\\\x01'), ("\u00e9\u20ac\U0001f600".encode(), "\u00e9\u20ac\U0001f600"),
+                               (b"a\xff", "a\ufffd"), (b"\xc3", "\ufffd"), (b"\xc0\x80", "\ufffd\ufffd"),
+                               (b"\xe2\x82x", "\ufffd\ufffdx"), (b"\xed\xa0\x80", "\ufffd" * 3), (b"\xf4\x90\x80\x80", "\ufffd" * 4)):
+            with open(self.path("suite.tsv"), "wb") as file:
+                file.write(name + self.ROW[4:].encode())
+            process = self.start("bench", "--json", "--suite", "suite.tsv")
+            output, _ = process.communicate(timeout=300)
+            self.assertEqual(process.returncode, 0)
+            self.assertEqual(json.loads(output.decode("utf-8", "strict"))["name"], expected)
+
+    def test_too_large(self):
+        name = self.suite("huge\tconv\t1\t1\t90000000000000\t1\t1\t3\t1\t0\t1\t0\t1\n")
+        limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (1 << 40, 1 << 40))
+        self.fail_with(1, ["huge", "360000000000000 bytes"], "bench", "--json", "--suite", name,
+                       preexec_fn=None if sanitized() else limit)
+
+    def test_endless_suites(self):
+        self.fail_with(1, ["/dev/zero:1", "longer than"], "bench", "--suite", "/dev/zero")
+        long = self.ROW[:-1] + " " * (4094 - len(self.ROW) + 1)
+        self.assertEqual(len(long), 4094)
+        self.fail_with(1, ["suite.tsv:1", "groups"], "bench", "--suite", self.suite(long + "\n"))
+        self.fail_with(1, ["suite.tsv:1", "longer than 4094"], "bench", "--suite", self.suite(long + " \n"))
+        self.fail_with(1, ["suite.tsv:2", "longer than 4094"], "bench", "--suite", self.suite(self.ROW + long + " \n"))
+        self.fail_with(1, [".", "Is a directory"], "bench", "--suite", ".")
+
     def test_bad_suites(self):
         self.fail_with(1, ["missing.tsv"], "bench", "--suite", "missing.tsv")
         self.fail_with(1, ["suite.tsv", "no problem"], "bench", "--suite", self.suite(self.HEADER))
@@ -275,10 +308,16 @@ class StandardOutput(CommandLineTest):
             with open("/dev/full", "w") as full:
                 self.fail_with(1, ["standard output"], *arguments, stdout=full)
 
+    def test_without_a_reader(self):
+        for arguments in (("--version",), ("--help",), PLAN, ("devices",), ("bench", "--filter", "mobilenet_dw_14")):
+            reading, writing = os.pipe()
+            os.close(reading)
+            self.fail_with(1, ["standard output", "Broken pipe"], *arguments, stdout=writing)
+            os.close(writing)
+
     def test_closed_streams_are_not_taken_for_files(self):
         self.save("in.npy", np.ones((1, 1, 8), np.float32))
         self.save("w.npy", np.ones((1, 1, 3), np.float32))
-        import os
         for closed in ((1,), (0, 1), (0, 1, 2)):
             before = self.listing()
             status, _, _ = self.run_raw("conv", "in.npy", "w.npy", "-o", "out.npy", "--json",
