@@ -1,191 +1,242 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""tilefold beside other libraries: the problems of a suite, on the same device, in the same run.
+"""tilefold beside other libraries on the CPU, fp32: the problems of a suite, in turns, in the same run.
 
-On the CPU, fp32, beside those of ONNX Runtime and OpenVINO that are there:
+    pip install numpy onnx onnxruntime openvino torch ncnn ai-edge-litert 'mlx[cpu]'     as many of them as you like
+    bench/compare.py [--suite bench/shapes-timm.tsv] [--layout channels-last] [--kind depthwise] [--budget 300]
 
-    pip install onnx onnxruntime openvino
-    bench/compare.py build/tilefold [--threads 1]
+A library that is not there is named and left out. Each has a process of its own on the same cores; they take turns in slots
+of some milliseconds, round after round, so that a noisy machine disturbs all alike, and while one runs the others sleep. A
+problem is built once (session, compiled model, plan, packed weights) and then run again and again, each run a whole call from
+arrays to arrays. Where a library has several ways to compute a problem, the fastest counts.
 
-Peers get a model of one node in channels-first and whatever internal layout they like, converted once, outside the time,
-for the weight and inside it for the tensors. tilefold is timed in both layouts with weights packed beforehand.
+Layouts are of input and output. In channels-last, libraries that have it get it, others are timed in channels-first without
+the conversion that they would need; XNNPACK and MLX have channels-last only and stand in both columns likewise.
 
-On a Vulkan device beside ncnn, from arrays in host memory to arrays in host memory for both, so that uploads, downloads
-and conversions of the layout count for both; models are loaded and shaders compiled before:
+Results are checked: tilefold's at 66 places against float64, everybody's everywhere against tilefold's. One that is wrong is
+said to be so and does not count.
 
-    pip install numpy ncnn
-    bench/compare.py build/tilefold --device vulkan [--dtype f16] [--max-gmacs 0.3]
-
-Types are of storage: arithmetic is fp32 (ncnn's use_fp16_arithmetic is off). ncnn is otherwise left at its defaults, so it
-uses Winograd's algorithm where it likes to; with f16 its arrays in host memory are still fp32. Its results are checked.
---max-gmacs keeps the problems up to so many thousand million multiply-adds, for devices in software.
-
-On an NVIDIA GPU beside cuDNN, on the device's own clock for both, tensors in its memory, without TF32:
-
-    pip install numpy torch
-    bench/compare.py build/tilefold --device vulkan --peer torch [--dtype f16]
-
-A problem that a peer cannot do, gets wrong, crashes on or spends more than --budget on is listed below the table and left
-out of the means. Figures are the best of all rounds; a ratio is the fastest peer's time over tilefold's, above 1 where
-tilefold is faster.
+A ratio is the fastest peer's best time over tilefold's best time, above 1 where tilefold is faster; beside it, between
+brackets, the median over the rounds of such ratios of medians.
 """
 import argparse
 import json
 import math
+import os
 import pathlib
-import re
-import subprocess
+import statistics
+import sys
 import tempfile
+import time
 
 import peers
 import suite
+import workers
 
 LAYOUTS = ("channels-first", "channels-last")
+BOUNDS = {"exact": 2e-4, "fast": 1e-2}  # of differences, in units of a problem's magnitude
 
 
-class Tilefold:
-    def __init__(self, arguments, layout, clock):
-        self.name, self.arguments, self.layout, self.clock = layout, arguments, layout, clock
+class Entry:
+    """One library in one layout on one problem: how it went."""
 
-    def prepare(self, problem):
-        options = ["--layout", self.layout, "--dtype", self.arguments.dtype, "--device", self.arguments.device]
-        if self.arguments.device == "cpu":
-            options += ["--threads", str(self.arguments.threads)]
+    def __init__(self, worker, layout):
+        self.worker, self.layout = worker, layout
+        self.rounds, self.failure, self.variant, self.error = [], None, None, None
 
-        def seconds():
-            with tempfile.TemporaryDirectory() as folder:
-                table = pathlib.Path(folder, "one.tsv")
-                table.write_text(problem.line + "\n")
-                try:
-                    entry = tilefold_json(self.arguments, "bench", "--suite", str(table), *options)
-                except subprocess.TimeoutExpired:
-                    raise peers.NotSupported(f"over the budget of {self.arguments.budget:g} s") from None
-            if entry[self.clock] is None:
-                raise SystemExit(f"tilefold bench has no {self.clock} on this device")
-            return entry[self.clock]
-        return seconds
-
-
-def tilefold_json(arguments, *words):
-    command = [arguments.tilefold, *words, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=arguments.budget)
-    if done.returncode:
-        raise SystemExit(done.stderr.strip() or f"tilefold ended with {done.returncode}")
-    return json.loads(done.stdout)
-
-
-def find_device(arguments):
-    """Which Vulkan device the peers must use: its name, and its place among those of the same name."""
-    index = int(arguments.device.partition(":")[2] or 0)
-    names = [device["name"] for device in tilefold_json(arguments, "devices")["devices"] if device["kind"] == "vulkan"]
-    if index >= len(names):
-        raise SystemExit(f"--device {arguments.device}: tilefold sees {len(names)} Vulkan devices")
-    arguments.device_name, arguments.device_place = names[index], names[:index].count(names[index])
-
-
-def find_peers(arguments, known):
-    found = []
-    for name in arguments.peer or [name for name in known if name != "torch"]:
+    def attempt(self, do, **arguments):
+        """The answer, or None where there is none: then the entry has failed for good."""
+        if self.failure:
+            return None
         try:
-            found.append(known[name](arguments))
-        except ImportError as error:
-            print(f"left out: {error}")
-    if not found:
-        raise SystemExit("there is no peer to compare with")
-    return found
+            return self.worker.call(do, layout=self.layout, **arguments)
+        except workers.Failed as reason:
+            self.failure = str(reason)
+            return None
+
+    def best(self):
+        return min((slot["best"] for slot in self.rounds), default=math.inf) if not self.failure else math.inf
+
+    def record(self):
+        return {"layout": self.layout, "failure": self.failure, "variant": self.variant, "error": self.error,
+                "rounds": [[slot["best"], slot["median"]] for slot in self.rounds]}
 
 
-def measure(runners, problem, rounds, failures):
-    """The best time of each runner by its name; why there is none goes to failures."""
-    times, runs = {}, {}
-    for _ in range(rounds):
-        for runner in runners:
-            try:
-                if runner.name not in runs:
-                    runs[runner.name] = runner.prepare(problem)
-                if runs[runner.name]:
-                    times[runner.name] = min(times.get(runner.name, math.inf), runs[runner.name]())
-            except peers.NotSupported as reason:
-                failures.append(f"{problem.name:20} {runner.name}: {reason}")
-                runs[runner.name] = None
-                times.pop(runner.name, None)
-    return times
+def taken_layout(worker, layout):
+    return layout if layout in worker.layouts else worker.layouts[0]
 
 
-def milliseconds(times, name, width):
-    return f"{times[name] * 1e3:{width}.3f}" if name in times else f"{'-':>{width}}"
+def build_all(arguments, problem, entries):
+    for entry in entries:
+        answer = entry.attempt("build", line=problem.line)
+        if answer:
+            entry.variant = answer["variant"]
 
 
-def compare(arguments, others, ours):
-    """Prints the table; returns what is not in it, and the ratios by operation and layout."""
-    failures, ratios = [], {}
-    print(f"{'name':20} {'GMAC':>7}", *(f"{other.name.split()[0]:>12}" for other in others),
-          *(f"{our.name:>15} ratio" for our in ours))
-    for problem in suite.read(pathlib.Path(arguments.suite), arguments.filter, arguments.max_gmacs):
-        times = measure(others + ours, problem, arguments.rounds, failures)
-        text = [milliseconds(times, other.name, 12) for other in others]
-        peer = min((times[other.name] for other in others if other.name in times), default=None)
-        for our in ours:
-            both = peer is not None and our.name in times
-            if both:
-                ratios.setdefault((problem.op, our.name), []).append(peer / times[our.name])
-            text.append(f"{milliseconds(times, our.name, 15)} {peer / times[our.name]:5.2f}" if both else
-                        f"{milliseconds(times, our.name, 15)} {'-':>5}")
-        print(f"{problem.name:20} {problem.macs / 1e9:7.3f}", *text, flush=True)
-    return failures, ratios
+def check_all(arguments, problem, ours, entries, folder):
+    """Marks entries with wrong results as failed."""
+    bound = BOUNDS[arguments.math]
+    path = str(pathlib.Path(folder, "output.npy"))
+    for entry in ours:
+        answer = entry.attempt("check")
+        judge(entry, answer, bound)
+    reference = next((entry for entry in ours if not entry.failure), None)
+    if reference is None or reference.attempt("save", path=path) is None:
+        return
+    for entry in entries:
+        if entry is not reference:
+            judge(entry, entry.attempt("differ", path=path), bound)
+    os.unlink(path)
+
+
+def judge(entry, answer, bound):
+    if answer:
+        entry.error = max(answer["error"], entry.error or 0)
+        if not entry.error <= bound:
+            entry.failure = f"WRONG: off by {entry.error:.2g} of the magnitude, {bound:g} is allowed"
+
+
+def time_all(arguments, entries, seconds):
+    """Rounds of slots until the time is up, at least two."""
+    end, rounds = time.monotonic() + seconds, 0
+    while rounds < 2 or (time.monotonic() < end and rounds < arguments.rounds):
+        for entry in entries:
+            answer = entry.attempt("time", seconds=arguments.slot)
+            if answer:
+                entry.rounds.append(answer)
+            if arguments.threads > 1:
+                time.sleep(0.03)  # pools spin for a while before they sleep
+        rounds += 1
+
+
+def ratios(ours, others):
+    """The fastest peer's best time over ours, and the median over rounds of the ratio of medians; or None."""
+    others = [other for other in others if not other.failure]
+    if ours.failure or not others:
+        return None
+    by_round = [min(other.rounds[i]["median"] for other in others) / slot["median"]
+                for i, slot in enumerate(ours.rounds)]
+    return min(other.best() for other in others) / ours.best(), statistics.median(by_round)
+
+
+def run_problem(arguments, problem, library, others, seconds, folder):
+    """Times a problem in the layouts asked for; gives the entries by layout, tilefold's first."""
+    entries = {(worker.peer, taken_layout(worker, layout)): Entry(worker, taken_layout(worker, layout))
+               for layout in arguments.layouts for worker in [library, *others]}
+    ours = [entry for entry in entries.values() if entry.worker is library]
+    every = list(entries.values())
+    build_all(arguments, problem, every)
+    check_all(arguments, problem, ours, every, folder)
+    time_all(arguments, [entry for entry in every if not entry.failure], seconds)
+    for worker in [library, *others]:
+        worker.call("drop")
+    return {layout: [entries[worker.peer, taken_layout(worker, layout)] for worker in [library, *others]]
+            for layout in arguments.layouts}
+
+
+def milliseconds(entry):
+    return f"{entry.best() * 1e3:11.4f}" if not entry.failure else f"{'-':>11}"
+
+
+def print_line(problem, layout, entries):
+    ratio = ratios(entries[0], entries[1:])
+    text = f"{ratio[0]:6.2f} ({ratio[1]:.2f})" if ratio else f"{'-':>6}"
+    print(f"{problem.name:20} {problem.kind:17} {layout:14} {problem.macs / 1e9:8.4f}", *map(milliseconds, entries), text,
+          flush=True)
+    return ratio
 
 
 def geometric_mean(values):
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
-def read_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tilefold")
-    parser.add_argument("--device", default="cpu", help="cpu, vulkan or vulkan:N")
-    parser.add_argument("--peer", action="append", choices=[*peers.CPU, *peers.VULKAN],
-                        help="only this one; may be given again")
-    parser.add_argument("--dtype", default="f32", choices=("f32", "f16"), help="f16 is for Vulkan devices")
-    parser.add_argument("--layout", action="append", choices=LAYOUTS,
-                        help="of tilefold's tensors (both on the CPU, else channels-first, as the peers')")
-    parser.add_argument("--threads", type=int, default=1, help="on the CPU")
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--budget", type=float, default=60, help="seconds that one library may take for a problem and round")
-    parser.add_argument("--suite", default=suite.SHAPES)
+def summarise(found):
+    print(f"\n{'kind':17} {'layout':14} {'shapes':>6} {'mean':>6} {'least':>6} {'<0.95':>6} {'<1.00':>6}")
+    for layout in dict.fromkeys(layout for _, layout, _ in found):
+        for kind in (*suite.KINDS, "all"):
+            values = [ratio for other, place, ratio in found if place == layout and kind in (other, "all")]
+            if values:
+                print(f"{kind:17} {layout:14} {len(values):6} {geometric_mean(values):6.2f} {min(values):6.2f} "
+                      f"{sum(value < 0.95 for value in values):6} {sum(value < 1 for value in values):6}")
+
+
+def open_workers(arguments):
+    settings = {"threads": arguments.threads, "math": arguments.math}
+    ours = settings | {"library": str(arguments.library), "limit": arguments.limit, "isa": arguments.isa}
+    library = workers.Worker("tilefold", ours, arguments.cores, arguments.timeout)
+    others = []
+    for name in arguments.peer or peers.NAMES:
+        try:
+            others.append(workers.Worker(name, settings, arguments.cores, arguments.timeout))
+        except workers.Absent as reason:
+            print(f"left out: {name}: {reason}", file=sys.stderr)
+    return library, others
+
+
+def read_size(text):
+    number, unit = text.rstrip("KMGiB"), text[len(text.rstrip("KMGiB")):]
+    return int(number) << {"": 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30}[unit]
+
+
+def read_arguments(parser):
+    parser.add_argument("--library", type=pathlib.Path, default=suite.SHAPES.parent.parent / "build" / "libtilefold.so")
+    parser.add_argument("--suite", type=pathlib.Path, default=suite.SHAPES)
+    parser.add_argument("--peer", action="append", choices=list(peers.NAMES), help="only this one; may be given again")
+    parser.add_argument("--layout", action="append", choices=LAYOUTS, help="both unless given")
+    parser.add_argument("--kind", action="append", choices=suite.KINDS, help="only this one; may be given again")
     parser.add_argument("--filter", default="", help="only problems with this in their name")
-    parser.add_argument("--max-gmacs", type=float, default=math.inf)
+    parser.add_argument("--max-gmacs", type=float, default=math.inf, help="only problems of at most so many 10^9 multiply-adds")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--limit", type=read_size, default="16MiB", help="tilefold's scratch")
+    parser.add_argument("--isa", default="best", help="tilefold's instruction set")
+    parser.add_argument("--math", choices=list(BOUNDS), default="exact", help="fast: Winograd where a library has it")
+    parser.add_argument("--budget", type=float, default=240, help="seconds of timing for all problems together, about")
+    parser.add_argument("--slot", type=float, default=0.02, help="seconds that a library runs before the next has its turn")
+    parser.add_argument("--rounds", type=int, default=25, help="at most so many turns each")
+    parser.add_argument("--timeout", type=float, default=120, help="seconds after which a library is given up on a problem")
+    parser.add_argument("--cores", type=lambda text: [int(core) for core in text.split(",")],
+                        help="to run on; the last ones of those there are unless given")
+    parser.add_argument("--save", type=pathlib.Path, help="everything measured, as JSON")
     arguments = parser.parse_args()
-    if not re.fullmatch(r"cpu|vulkan(:\d+)?", arguments.device):
-        parser.error(f"--device {arguments.device}: expected cpu, vulkan or vulkan:N")
-    known = peers.CPU if arguments.device == "cpu" else peers.VULKAN
-    for name in arguments.peer or []:
-        if name not in known:
-            parser.error(f"--peer {name}: not with --device {arguments.device}")
-    if arguments.device == "cpu" and arguments.dtype != "f32":
-        parser.error("--dtype: the peers on the CPU are given fp32")
-    if "torch" in (arguments.peer or []) and len(arguments.peer) > 1:
-        parser.error("--peer torch: goes by the device's clock, the others by the host's, so it is compared with alone")
-    return arguments, known
+    arguments.layouts = arguments.layout or LAYOUTS
+    arguments.cores = arguments.cores or sorted(os.sched_getaffinity(0))[-arguments.threads:]
+    return arguments
 
 
 def main():
-    arguments, known = read_arguments()
-    version = subprocess.run([arguments.tilefold, "--version"], check=True, capture_output=True, text=True).stdout.strip()
-    where = f"the CPU, threads: {arguments.threads}"
-    if arguments.device != "cpu":
-        find_device(arguments)
-        where = f"{arguments.device}, {arguments.device_name}"
-    others = find_peers(arguments, known)
-    clock = "device_seconds" if arguments.peer == ["torch"] else "best_seconds"
-    layouts = arguments.layout or (LAYOUTS if arguments.device == "cpu" else LAYOUTS[:1])
-    ours = [Tilefold(arguments, layout, clock) for layout in layouts]
-    print(f"milliseconds ({clock}), {arguments.dtype}, {version} and {', '.join(other.name for other in others)}, on {where}")
-    failures, ratios = compare(arguments, others, ours)
+    arguments = read_arguments(
+        argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
+    problems = [problem for problem in suite.read(arguments.suite, arguments.filter, arguments.max_gmacs)
+                if problem.kind in (arguments.kind or suite.KINDS)]
+    library, others = open_workers(arguments)
+    print(f"milliseconds (best), fp32, threads: {arguments.threads}, {library.name} and",
+          ", ".join(other.name for other in others))
+    print(f"{'name':20} {'kind':17} {'layout':14} {'GMAC':>8}", *(f"{w.peer:>11}" for w in [library, *others]), " ratio")
+    failures, found, records = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for problem in problems:
+            results = run_problem(arguments, problem, library, others, arguments.budget / len(problems), folder)
+            for layout, entries in results.items():
+                ratio = print_line(problem, layout, entries)
+                if ratio:
+                    found.append((problem.kind, layout, ratio[0]))
+                failures += [(problem.name, entry) for entry in entries if entry.failure]
+                records.append({"name": problem.name, "kind": problem.kind, "layout": layout, "macs": problem.macs,
+                                "entries": {entry.worker.peer: entry.record() for entry in entries}})
     if failures:
-        print("not supported:", *failures, sep="\n    ")
-    for (op, layout), values in ratios.items():
-        print(f"{op}, {layout}: geometric mean {geometric_mean(values):.2f}, least {min(values):.2f}, {len(values)} shapes")
+        print("\nnot there or not right:")
+        for text in dict.fromkeys(f"    {name:20} {entry.worker.name}, {entry.layout}: {entry.failure}"
+                                  for name, entry in failures):
+            print(text)
+    summarise(found)
+    for worker in [library, *others]:
+        worker.close()
+    if arguments.save:
+        arguments.save.write_text(json.dumps({
+            "names": {worker.peer: worker.name for worker in [library, *others]}, "threads": arguments.threads,
+            "math": arguments.math, "limit": arguments.limit, "problems": records}))
+    return 1 if any(entry.worker is library for _, entry in failures) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

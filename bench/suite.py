@@ -6,6 +6,8 @@ import pathlib
 
 import numpy as np
 
+KINDS = ("dense", "dense-strided", "1x1", "depthwise", "depthwise-strided", "grouped", "grouped-strided", "stem",
+         "transposed")
 SHAPES = pathlib.Path(__file__).with_name("shapes.tsv")
 
 
@@ -60,6 +62,45 @@ class Problem:
         """Multiply-adds, padding counted as input."""
         spread = self.input_shape if self.transposed else self.output_shape
         return math.prod(spread) * math.prod(self.weight_shape[1:])
+
+    @property
+    def kind(self):
+        """One of KINDS."""
+        if self.transposed:
+            return "transposed"
+        strided = "-strided" if max(self.stride) > 1 else ""
+        if self.groups > 1:
+            return ("depthwise" if self.groups == self.inputs else "grouped") + strided
+        if self.inputs <= 4:
+            return "stem"
+        return "1x1" if max(self.kernel) == 1 and not strided else "dense" + strided
+
+    @property
+    def magnitude(self):
+        """The root of the sum of an output's squared products, about, for the values of data(): what an error is held against."""
+        taps = math.prod(-(-k // s) if self.transposed else k for k, s in zip(self.kernel, self.stride))
+        return math.sqrt(taps * self.inputs / self.groups) / 12
+
+    def shrink(self):
+        """A problem of the same kind that takes next to nothing."""
+        groups = min(self.groups, 8)
+        channels = [groups * min(count // self.groups, 4) for count in (self.inputs, self.outputs)]
+        spatial = [min(i, d * (k - 1) + 1 + s)
+                   for i, k, s, d in zip(self.spatial, self.kernel, self.stride, self.dilation)]
+        return dataclasses.replace(self, batch=1, spatial=spatial, inputs=channels[0], outputs=channels[1], groups=groups)
+
+    def shape_in(self, layout, shape):
+        """(N, C, spatial) as it is in a layout."""
+        return [shape[0], *shape[2:], shape[1]] if layout == "channels-last" else shape
+
+    def to_layout(self, layout, tensor, weight):
+        """tensor and weight, dense, with their axes in the order of a layout as the table of include/tilefold.h has it."""
+        if layout == "channels-first":
+            return tensor, weight
+        if self.transposed:
+            weight = weight.reshape(self.groups, self.inputs // self.groups, -1, *self.kernel).swapaxes(1, 2)
+            weight = weight.reshape(self.outputs, -1, *self.kernel)
+        return tuple(np.ascontiguousarray(np.moveaxis(array, 1, -1)) for array in (tensor, weight))
 
     def data(self):
         """A tensor and a weight, always the same, with values in [-0.5, 0.5)."""

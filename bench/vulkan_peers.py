@@ -1,87 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""The libraries that tilefold is compared with.
+"""The libraries that tilefold is compared with on a Vulkan device.
 
 A peer has a name (with its version) and prepare(problem), which does what need not be timed and returns a function that
 gives seconds. Either raises NotSupported where the peer has no answer to the problem, or a wrong one.
 """
 import json
-import math
 import pathlib
 import signal
 import statistics
 import subprocess
 import sys
-import time
 
 
 class NotSupported(Exception):
     pass
-
-
-def best_time(run, budget=0.25, least=3):
-    run()
-    best, count, begin = math.inf, 0, time.perf_counter()
-    while count < least or time.perf_counter() - begin < budget:
-        start = time.perf_counter()
-        run()
-        best, count = min(best, time.perf_counter() - start), count + 1
-    return best
-
-
-# ------------------------------------------------------------------------------------------------------------- CPU ----
-
-
-def onnx_model(problem, weight):
-    """One node as a serialised ONNX model."""
-    from onnx import TensorProto, helper
-
-    attributes = {"kernel_shape": problem.kernel, "strides": problem.stride, "dilations": problem.dilation,
-                  "group": problem.groups, "pads": problem.padding * 2}
-    if problem.transposed:
-        attributes["output_padding"] = problem.output_padding
-    node = helper.make_node("ConvTranspose" if problem.transposed else "Conv", ["x", "w"], ["y"], **attributes)
-    graph = helper.make_graph(
-        [node], "one", [helper.make_tensor_value_info("x", TensorProto.FLOAT, problem.input_shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [helper.make_tensor("w", TensorProto.FLOAT, weight.shape, weight.tobytes(), raw=True)])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return model.SerializeToString()
-
-
-class OnnxRuntime:
-    def __init__(self, arguments):
-        import onnxruntime
-
-        self.runtime = onnxruntime
-        self.name = f"onnxruntime {onnxruntime.__version__}"
-        self.options = onnxruntime.SessionOptions()
-        self.options.intra_op_num_threads, self.options.inter_op_num_threads = arguments.threads, 1
-
-    def prepare(self, problem):
-        tensor, weight = problem.data()
-        session = self.runtime.InferenceSession(onnx_model(problem, weight), self.options,
-                                                providers=["CPUExecutionProvider"])
-        return lambda: best_time(lambda: session.run(None, {"x": tensor}))
-
-
-class OpenVino:
-    def __init__(self, arguments):
-        import openvino
-
-        self.openvino, self.core = openvino, openvino.Core()
-        self.name = f"openvino {openvino.__version__.split('-')[0]}"
-        self.settings = {"INFERENCE_NUM_THREADS": arguments.threads, "INFERENCE_PRECISION_HINT": "f32"}
-
-    def prepare(self, problem):
-        tensor, weight = problem.data()
-        model = self.core.read_model(onnx_model(problem, weight))
-        request = self.core.compile_model(model, "CPU", self.settings).create_infer_request()
-        request.set_input_tensor(self.openvino.Tensor(tensor, shared_memory=True))
-        return lambda: best_time(request.infer)
-
-
-# ---------------------------------------------------------------------------------------------------------- Vulkan ----
 
 
 class Ncnn:
@@ -177,5 +109,4 @@ class Torch:
         return statistics.median(times)
 
 
-CPU = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
-VULKAN = {"ncnn": Ncnn, "torch": Torch}
+KNOWN = {"ncnn": Ncnn, "torch": Torch}

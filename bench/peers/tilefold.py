@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+"""tilefold through its shared library: weights packed once, each run one tilefold_execute()."""
+import library
+from peers import Built, NotSupported
+
+
+class Peer:
+    layouts = ("channels-first", "channels-last")
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.library = library.Library(settings.library)
+        self.context = self.library.context(settings.threads, settings.isa)
+        self.name = f"tilefold {self.library.version}"
+
+    def variants(self, problem, layout):
+        return [self.settings.math]
+
+    def build(self, problem, layout, variant, tensor, weight, output):
+        _, weight = problem.to_layout(layout, tensor, weight)
+        try:
+            made = library.Convolution(self.library, self.context, problem, layout, (tensor, weight, output),
+                                       self.settings.limit, variant)
+        except library.Error as error:
+            raise NotSupported(str(error)) from None
+        return Built(made.runner(), lambda: output, note=made.description)
