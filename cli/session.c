@@ -44,8 +44,9 @@ static bool describe_choice(const tilefold_plan_options *plan, char *text, size_
 int tilefold_cli_plan_failed(const tilefold_cli_options *options, const char *subject, tilefold_status status,
                              const tilefold_message *message) {
     int64_t max_buffer = options->plan.max_buffer_bytes;
-    if (status == TILEFOLD_LIMIT_TOO_SMALL && max_buffer > 0 && max_buffer < options->plan.scratch_limit_bytes) {
-        return tilefold_cli_fail("--max-buffer %" PRId64 ": %s", max_buffer, message->text);
+    if (status == TILEFOLD_LIMIT_TOO_SMALL && max_buffer > 0) { /* the message says which of the two it is */
+        return tilefold_cli_fail("--scratch %" PRId64 ", --max-buffer %" PRId64 ": %s",
+                                 options->plan.scratch_limit_bytes, max_buffer, message->text);
     }
     if (status == TILEFOLD_LIMIT_TOO_SMALL) {
         return tilefold_cli_fail("--scratch %" PRId64 ": %s", options->plan.scratch_limit_bytes, message->text);

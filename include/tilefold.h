@@ -298,7 +298,7 @@ TILEFOLD_API tilefold_status tilefold_measure_peak(tilefold_context *context, do
 typedef enum tilefold_algorithm {
     TILEFOLD_ALGORITHM_AUTO = 0,
     TILEFOLD_ALGORITHM_UNFOLD,   /* unfold a tile into panels, multiply it by packed weights */
-    TILEFOLD_ALGORITHM_IMPLICIT, /* the same product, reading the input where it lies */
+    TILEFOLD_ALGORITHM_IMPLICIT, /* the same product, reading the input where it lies, or rows of it copied once */
     TILEFOLD_ALGORITHM_DIRECT,   /* no product: depthwise, and few output channels per group */
 } tilefold_algorithm;
 

@@ -169,9 +169,9 @@ void close_contexts(void) {
 const char *describe_way(const way *w) {
     static const char *const storages[] = {"", " in texture2d", " in texture3d"};
     static _Thread_local char text[180];
-    snprintf(text, sizeof text, "isa %s threads %d pool %s algorithm %s%s%s limit %" PRId64, tilefold_isa_name(w->isa),
-             (int)w->threads, pool_names[w->pool], tilefold_algorithm_name(w->algorithm), storages[w->storage],
-             w->prepack ? " prepack" : "", w->limit);
+    snprintf(text, sizeof text, "isa %s threads %d pool %s algorithm %s%s%s limit %" PRId64 " buffers %" PRId64,
+             tilefold_isa_name(w->isa), (int)w->threads, pool_names[w->pool], tilefold_algorithm_name(w->algorithm),
+             storages[w->storage], w->prepack ? " prepack" : "", w->limit, w->max_buffer);
     return text;
 }
 
@@ -188,6 +188,7 @@ tilefold_plan_options way_options(const way *w) {
     tilefold_plan_options options;
     tilefold_plan_options_init(&options);
     options.scratch_limit_bytes = w->limit;
+    options.max_buffer_bytes = w->max_buffer;
     options.algorithm = w->algorithm;
     options.storage = w->storage;
     options.prepack_weights = w->prepack;
@@ -265,6 +266,9 @@ static const char *info_fault(const tilefold_problem *p, const way *w, const til
         return "min_scratch_bytes is over 64 KiB, on a GPU 256 KiB";
     if (i->min_scratch_bytes > w->limit) return "planned below min_scratch_bytes";
     if (i->packed_weight_bytes < 0 || (!w->prepack && i->packed_weight_bytes)) return "packed_weight_bytes";
+    if (w->max_buffer && i->packed_weight_bytes > w->max_buffer)
+        return "packed_weight_bytes is over the largest buffer";
+    if (w->max_buffer && !vulkan && i->scratch_bytes > w->max_buffer) return "scratch_bytes is over the largest buffer";
     if (i->full_unfold_bytes != count_unfold_bytes(p)) return "full_unfold_bytes";
     if (i->phases != count_phases(p)) return "phases";
     if (i->macs != oracle_macs(p)) return "macs is not the necessary number";

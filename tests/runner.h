@@ -18,7 +18,9 @@ typedef struct way {
     tilefold_algorithm algorithm;
     bool prepack;
     int64_t limit;
-    tilefold_storage storage; /* of unfolded tiles, on Vulkan; left out of most initializers: in a buffer */
+    /* Left out of most initializers: */
+    tilefold_storage storage; /* of unfolded tiles, on Vulkan */
+    int64_t max_buffer;       /* bytes; 0 for the device's own limit */
 } way;
 
 /* One line that says it. Static storage. */

@@ -12,14 +12,16 @@ typedef struct tilefold_cpu_shape {
     const tilefold_geometry *geometry;
     const tilefold_cpu_kernels *kernels;
     int64_t l2_bytes;
-    int64_t budget; /* scratch bytes of one thread */
+    int64_t budget;       /* scratch bytes of one thread */
+    int64_t buffer_bytes; /* of the largest buffer there may be */
     int32_t threads;
     bool prepack;
-    int64_t taps, positions, row; /* of the dominant part; positions in one row of it */
-    int64_t row_taps;             /* taps of its innermost axis */
-    int64_t folds;                /* of its class */
-    int64_t most_taps;            /* of any part */
-    double share;                 /* of all multiply-adds that are in one dominant part of one group and image */
+    struct tilefold_cpu_pick *pick; /* NULL: the cheapest candidate is kept */
+    int64_t taps, positions, row;   /* of the dominant part; positions in one row of it */
+    int64_t row_taps;               /* taps of its innermost axis */
+    int64_t folds;                  /* of its class */
+    int64_t most_taps;              /* of any part */
+    double share;                   /* of all multiply-adds that are in one dominant part of one group and image */
 } tilefold_cpu_shape;
 
 /* Fills in taps, positions, row, row_taps, folds, most_taps and share from the geometry. */

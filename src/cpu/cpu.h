@@ -27,16 +27,17 @@
 
 #include "../device.h"
 #include "../tiles.h"
+#include "candidates.h"
 #include "detect.h"
 #include "kernels.h"
 
 struct pthreadpool;
 
 typedef struct tilefold_cpu_context {
-    const tilefold_cpu_kernels *kernels;
-    int32_t threads;
+    tilefold_cpu_target target;
     tilefold_parallel_for parallel_for; /* never without run */
     struct pthreadpool *pool;           /* the library's own, or NULL */
+    struct tilefold_cpu_pick *pick;     /* of a candidate by number: NULL but for tests */
 } tilefold_cpu_context;
 
 /* How the positions' side of the product is presented to the kernel. */
@@ -87,6 +88,7 @@ typedef struct tilefold_cpu_plan {
     int32_t operand_width; /* U: mr or nr; for direct, a multiple of nr */
     int32_t weight_width;  /* V: nr or mr */
     int32_t threads;
+    int32_t row;     /* of the planner's table */
     int64_t block_k; /* a block of the sum: at most so much of K, whole taps or part of one tap's channels */
     tilefold_cpu_arena arena;
     double cost; /* the planner's estimate, in vector operations */
@@ -185,7 +187,7 @@ int64_t tilefold_cpu_band_rows(const tilefold_cpu_work *work, const tilefold_til
 void tilefold_cpu_build_band(const tilefold_cpu_work *work, const tilefold_tile *tile, const tilefold_cursor *cursor,
                              int64_t rows, char *panel);
 
-/* weights.c: packed weights, [group][class][panel][k][width]. */
+/* weights.c: packed weights, [group][class][panel][k][width]. Saturating. */
 int64_t tilefold_cpu_packed_floats(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan);
 void tilefold_cpu_pack_weight(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan, const void *weight,
                               float *packed);

@@ -76,18 +76,22 @@ static tilefold_status open_cpu(tilefold_context *context, const tilefold_contex
     if (options->device_index != 0)
         return tilefold_fail(message, TILEFOLD_NO_DEVICE, "there is no CPU device %d, only 0",
                              (int)options->device_index);
-    cpu->kernels = tilefold_cpu_kernels_for(options->isa);
-    if (!cpu->kernels)
+    const tilefold_cpu_machine *machine = tilefold_cpu_detect();
+    cpu->target = (tilefold_cpu_target){.kernels = tilefold_cpu_kernels_for(options->isa),
+                                        .l1_bytes = machine->l1_bytes,
+                                        .l2_bytes = machine->l2_bytes,
+                                        .l3_bytes = machine->l3_bytes};
+    if (!cpu->target.kernels)
         return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "this machine or this build of tilefold has no %s kernels",
                              tilefold_isa_name(options->isa));
     cpu->parallel_for = options->parallel_for;
     if (!cpu->parallel_for.run) {
-        int32_t cores = tilefold_cpu_detect()->cores, most = TILEFOLD_MAX_THREADS;
+        int32_t cores = machine->cores, most = TILEFOLD_MAX_THREADS;
         int32_t threads = options->threads ? options->threads : cores < most ? cores : most;
         tilefold_status status = open_pool(cpu, threads, message);
         if (status) return status;
     }
-    cpu->threads = cpu->parallel_for.threads;
+    cpu->target.threads = cpu->parallel_for.threads;
     return TILEFOLD_OK;
 }
 
@@ -200,12 +204,12 @@ static double seconds_now(void) {
 static tilefold_status measure_peak(tilefold_context *context, double *flops_per_second, tilefold_message *message) {
     (void)message;
     const tilefold_cpu_context *cpu = context->state;
-    peak_run run = {.kernels = cpu->kernels, .rounds = 1000};
+    peak_run run = {.kernels = cpu->target.kernels, .rounds = 1000};
     double best = 0, spent = 0;
     for (int timed = 0; timed < 10 || spent < 0.1;) {
         atomic_init(&run.done, 0);
         double begin = seconds_now();
-        cpu->parallel_for.run(cpu->parallel_for.user, run_rounds, &run, (size_t)cpu->threads);
+        cpu->parallel_for.run(cpu->parallel_for.user, run_rounds, &run, (size_t)cpu->parallel_for.threads);
         double seconds = seconds_now() - begin;
         if (seconds < 0.005) { /* too short to be timed well; and the threads warm up */
             run.rounds *= 2;

@@ -22,6 +22,7 @@ static const tilefold_cpu_algorithm depthwise = {TILEFOLD_ALGORITHM_DIRECT, tile
 
 /* A way to run a tile, before its sizes are chosen. */
 typedef struct variant {
+    const char *name;
     const tilefold_cpu_algorithm *algorithm;
     tilefold_operand operand;
     bool positions_in_lanes;
@@ -42,11 +43,8 @@ static bool channels_in_place(const shape *s) {
 
 static bool few_columns(const shape *s) { return s->folds * s->geometry->out_channels <= s->kernels->max_rows[0]; }
 
-/* Pixels can be read in place. */
-static bool pixels_in_place(const shape *s) {
-    return s->geometry->type == TILEFOLD_F32 && tilefold_cpu_position_step(s) == 1 &&
-           s->geometry->in_axis[TILEFOLD_AXES - 1] == 1;
-}
+/* A vector lies within a row: lanes that run over its end must be unfolded. */
+static bool rows_hold_lanes(const shape *s) { return s->row >= s->kernels->lanes; }
 
 static bool channels_are_groups(const shape *s) {
     const tilefold_geometry *g = s->geometry;
@@ -55,13 +53,12 @@ static bool channels_are_groups(const shape *s) {
 
 /* The table of algorithms: adding one is a file and a line. Of equals the first wins. */
 static const variant variants[] = {
-    {&unfold, TILEFOLD_OPERAND_VALUES, false, always},
-    {&unfold, TILEFOLD_OPERAND_VALUES, true, always},
-    {&depthwise, TILEFOLD_OPERAND_ROWS, false, channels_are_groups},
-    {&direct, TILEFOLD_OPERAND_LANES, true, few_columns},
-    {&implicit, TILEFOLD_OPERAND_ROWS, false, channels_in_place},
-    {&implicit, TILEFOLD_OPERAND_LANES, true, pixels_in_place},
-    {&unfold, TILEFOLD_OPERAND_LANES, true, always},
+    {"unfold, positions in rows", &unfold, TILEFOLD_OPERAND_VALUES, false, always},
+    {"unfold, positions in lanes", &unfold, TILEFOLD_OPERAND_VALUES, true, always},
+    {"direct, depthwise", &depthwise, TILEFOLD_OPERAND_ROWS, false, channels_are_groups},
+    {"direct, few columns", &direct, TILEFOLD_OPERAND_LANES, true, few_columns},
+    {"implicit, positions in rows", &implicit, TILEFOLD_OPERAND_ROWS, false, channels_in_place},
+    {"implicit, positions in lanes", &implicit, TILEFOLD_OPERAND_LANES, true, rows_hold_lanes},
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
@@ -141,7 +138,18 @@ static bool is_cut(const shape *s, const tilefold_cpu_plan *p) {
     return s->most_taps * s->geometry->in_channels > p->block_k;
 }
 
-/* Chooses the tile for the block and the columns in *p, and keeps it in *best if it is the cheapest. */
+/* Where a search for a candidate by number stands. */
+struct tilefold_cpu_pick {
+    int64_t wanted, seen;
+};
+
+/* Keeps a candidate if it is the cheapest so far, or the one that is wanted. */
+static void offer(const shape *s, const tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
+    bool better = best->algorithm == NULL || p->cost < best->cost;
+    if (s->pick ? s->pick->seen++ == s->pick->wanted : better) *best = *p;
+}
+
+/* Chooses the tile for the block and the columns in *p, which makes it a candidate; false where none fits. */
 static bool consider(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
     p->cut = is_cut(s, p);
     p->overlaps = p->depthwise && p->tiling.block_columns >= p->tiling.columns;
@@ -156,7 +164,7 @@ static bool consider(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *be
     p->tiling.positions = panels * p->operand_width;
     p->tiling.column_granule = p->weight_width;
     p->cost = tilefold_cpu_estimate(s, p);
-    if (best->algorithm == NULL || p->cost < best->cost) *best = *p;
+    offer(s, p, best);
     return true;
 }
 
@@ -204,7 +212,17 @@ static void consider_blocks(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_p
     }
 }
 
-/* Sets the kernel's tile; false where there is none of this width. */
+static int64_t packed_bytes(const tilefold_geometry *geometry, const tilefold_cpu_plan *p) {
+    return tilefold_saturating_multiply(tilefold_cpu_packed_floats(geometry, p), (int64_t)sizeof(float));
+}
+
+/* As rows_hold_lanes(), of all the vectors of a kernel. */
+static bool lanes_suit(const shape *s, const tilefold_cpu_plan *p) {
+    return p->operand != TILEFOLD_OPERAND_LANES || !p->builds_tiles || p->nr <= s->row;
+}
+
+/* Sets the kernel's tile; false where there is none of this width. Packed weights that are larger than any buffer may be are
+ * packed tile by tile instead. */
 static bool choose_kernel(const shape *s, const variant *v, int32_t vectors, tilefold_cpu_plan *p) {
     const tilefold_cpu_kernels *kernels = s->kernels;
     int64_t most_rows = v->algorithm == &depthwise ? kernels->max_pixels[vectors - 1] : kernels->max_rows[vectors - 1];
@@ -216,7 +234,8 @@ static bool choose_kernel(const shape *s, const variant *v, int32_t vectors, til
     p->nr = vectors * kernels->lanes;
     p->operand_width = v->positions_in_lanes ? p->nr : p->mr;
     p->weight_width = v->positions_in_lanes ? p->mr : p->nr;
-    return true;
+    p->prepacked = s->prepack && packed_bytes(s->geometry, p) <= s->buffer_bytes;
+    return lanes_suit(s, p);
 }
 
 static tilefold_cpu_plan new_candidate(const shape *s, const variant *v) {
@@ -224,8 +243,8 @@ static tilefold_cpu_plan new_candidate(const shape *s, const variant *v) {
                            .algorithm = v->algorithm,
                            .operand = v->operand,
                            .positions_in_lanes = v->positions_in_lanes,
-                           .prepacked = s->prepack,
                            .threads = s->threads,
+                           .row = (int32_t)(v - variants),
                            .depthwise = v->algorithm == &depthwise,
                            .builds_tiles = v->algorithm == &unfold || v->algorithm == &implicit};
     p.tiling.groups = v->algorithm == &depthwise ? 1 : s->geometry->groups;
@@ -257,23 +276,47 @@ typedef struct decision {
     tilefold_geometry geometry;
 } decision;
 
-static void decide(const tilefold_plan *plan, int64_t limit, int32_t threads, bool prepack, decision *d) {
-    const tilefold_cpu_context *cpu = plan->context->state;
-    tilefold_geometry cuts[2] = {plan->geometry, plan->geometry};
-    int ways = tilefold_geometry_can_fold(&plan->geometry) ? 2 : 1;
-    if (ways == 2) tilefold_geometry_fold(&cuts[1]);
-    *d = (decision){.geometry = plan->geometry};
-    for (int way = 0; way < ways; way++) {
-        shape s = {.geometry = &cuts[way],
-                   .kernels = cpu->kernels,
-                   .l2_bytes = tilefold_cpu_detect()->l2_bytes,
+static int64_t scratch_bytes(const decision *d) { return d->plan.arena.bytes * d->plan.threads; }
+
+#define UNLIMITED (INT64_MAX / 2)
+
+/* No buffer may be larger, neither the scratch nor the packed weights. */
+static int64_t largest_buffer(const tilefold_plan *plan) {
+    int64_t set = plan->options.max_buffer_bytes;
+    return set ? tilefold_min(set, UNLIMITED) : UNLIMITED;
+}
+
+/* The plan's geometry, and where it can be folded also that; returns how many. */
+static int get_cuts(const tilefold_plan *plan, tilefold_geometry cuts[2]) {
+    cuts[0] = cuts[1] = plan->geometry;
+    if (!tilefold_geometry_can_fold(&plan->geometry)) return 1;
+    tilefold_geometry_fold(&cuts[1]);
+    return 2;
+}
+
+static shape make_shape(const tilefold_plan *plan, const tilefold_geometry *geometry, int64_t buffer, int64_t limit,
+                        int32_t threads) {
+    const tilefold_cpu_target *target = tilefold_cpu_get_target(plan->context);
+    return (shape){.geometry = geometry,
+                   .kernels = target->kernels,
+                   .l2_bytes = target->l2_bytes,
                    .budget = limit / threads / TILEFOLD_ARENA_ALIGNMENT * TILEFOLD_ARENA_ALIGNMENT,
+                   .buffer_bytes = buffer,
                    .threads = threads,
-                   .prepack = prepack};
-        double cost = d->plan.cost;
-        bool had = d->plan.algorithm != NULL;
-        choose(&s, plan->options.algorithm, &d->plan);
-        if (d->plan.algorithm && (!had || d->plan.cost < cost)) d->geometry = cuts[way];
+                   .prepack = plan->options.prepack_weights};
+}
+
+static void decide(const tilefold_plan *plan, int64_t limit, int32_t threads, struct tilefold_cpu_pick *pick,
+                   decision *best) {
+    tilefold_geometry cuts[2];
+    int ways = get_cuts(plan, cuts);
+    for (int way = 0; way < ways; way++) {
+        shape s = make_shape(plan, &cuts[way], largest_buffer(plan), limit, threads);
+        s.pick = pick;
+        decision d = *best;
+        choose(&s, plan->options.algorithm, &d.plan);
+        if (d.plan.algorithm && (!best->plan.algorithm || d.plan.cost < best->plan.cost))
+            *best = (decision){d.plan, cuts[way]};
     }
 }
 
@@ -291,74 +334,82 @@ static int64_t least_of_variant(const shape *s, const variant *v, int32_t vector
     return least;
 }
 
-static int64_t least_of_cut(const tilefold_plan *plan, const tilefold_geometry *geometry, bool prepack) {
-    const tilefold_cpu_context *cpu = plan->context->state;
-    shape s = {.geometry = geometry, .kernels = cpu->kernels, .budget = INT64_MAX, .threads = 1, .prepack = prepack};
-    tilefold_cpu_find_dominant(&s);
+/* The least of all candidates, with buffers of at most so many bytes; INT64_MAX where the algorithm has none. */
+static int64_t least_budget(const tilefold_plan *plan, int64_t buffer) {
+    tilefold_geometry cuts[2];
+    int ways = get_cuts(plan, cuts);
     int64_t least = INT64_MAX;
-    for (int i = 0; i < VARIANTS; i++) {
-        if (!suits(&variants[i], &s, plan->options.algorithm)) continue;
-        for (int32_t vectors = 1; vectors <= TILEFOLD_MAX_VECTORS; vectors++)
-            least = tilefold_min(least, least_of_variant(&s, &variants[i], vectors));
+    for (int way = 0; way < ways; way++) {
+        shape s = make_shape(plan, &cuts[way], buffer, INT64_MAX, 1);
+        tilefold_cpu_find_dominant(&s);
+        for (int i = 0; i < VARIANTS; i++)
+            for (int32_t vectors = 1;
+                 suits(&variants[i], &s, plan->options.algorithm) && vectors <= TILEFOLD_MAX_VECTORS; vectors++)
+                least = tilefold_min(least, least_of_variant(&s, &variants[i], vectors));
     }
     return least;
 }
 
-static int64_t least_budget(const tilefold_plan *plan, bool prepack) {
-    int64_t least = least_of_cut(plan, &plan->geometry, prepack);
-    if (!tilefold_geometry_can_fold(&plan->geometry)) return least;
-    tilefold_geometry folded = plan->geometry;
-    tilefold_geometry_fold(&folded);
-    return tilefold_min(least, least_of_cut(plan, &folded, prepack));
-}
-
 /* With as many threads as the limit feeds, or with fewer where they would have more scratch each, or the work is too small
  * to share. `least` is the least budget of one thread. */
-static void decide_threads(const tilefold_plan *plan, int64_t limit, int64_t least, bool prepack, decision *best) {
-    const tilefold_cpu_context *cpu = plan->context->state;
+static void decide_threads(const tilefold_plan *plan, int64_t limit, int64_t least, struct tilefold_cpu_pick *pick,
+                           decision *best) {
+    int64_t most = tilefold_cpu_get_target(plan->context)->threads;
     *best = (decision){.geometry = plan->geometry};
-    for (int64_t threads = tilefold_min(cpu->threads, limit / least); threads >= 1; threads /= 2) {
-        decision d;
-        decide(plan, limit, (int32_t)threads, prepack, &d);
-        if (d.plan.algorithm && (!best->plan.algorithm || d.plan.cost < best->plan.cost)) *best = d;
-    }
+    for (int64_t threads = tilefold_min(most, limit / least); threads >= 1; threads /= 2)
+        decide(plan, limit, (int32_t)threads, pick, best);
 }
 
-static int64_t packed_bytes(const decision *d) {
-    return d->plan.prepacked ? tilefold_cpu_packed_floats(&d->geometry, &d->plan) * (int64_t)sizeof(float) : 0;
-}
-
-static int64_t scratch_bytes(const decision *d) { return d->plan.arena.bytes * d->plan.threads; }
-
-#define UNLIMITED (INT64_MAX / 2)
-
-tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message *message) {
-    if (plan->options.storage != TILEFOLD_STORAGE_BUFFER)
+static tilefold_status check_options(const tilefold_plan_options *options, tilefold_message *message) {
+    if (options->storage != TILEFOLD_STORAGE_BUFFER)
         return tilefold_fail(message, TILEFOLD_UNSUPPORTED,
                              "the CPU holds its scratch in memory only, not in textures");
-    if (plan->options.bind_buffers)
+    if (options->bind_buffers)
         return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "the CPU has no buffers to bind: only Vulkan devices do");
-    int64_t buffer = plan->options.max_buffer_bytes ? plan->options.max_buffer_bytes : INT64_MAX;
-    int64_t limit = tilefold_min(plan->scratch_limit_bytes, buffer);
-    bool prepack = plan->options.prepack_weights;
-    int64_t least = least_budget(plan, prepack);
+    return TILEFOLD_OK;
+}
+
+/* The least buffer that holds the least budget. Larger ones hold more packed weights, so that budget never grows with them. */
+static int64_t least_buffer(const tilefold_plan *plan, int64_t low) {
+    int64_t high = least_budget(plan, low); /* low is too small, high is not */
+    while (high - low > 1) {
+        int64_t middle = low + (high - low) / 2;
+        if (least_budget(plan, middle) <= middle)
+            high = middle;
+        else
+            low = middle;
+    }
+    return high;
+}
+
+/* Why nothing could be decided. */
+static tilefold_status refuse(const tilefold_plan *plan, int64_t least, tilefold_message *message) {
     if (least == INT64_MAX)
         return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "algorithm '%s' does not suit this problem on the CPU",
                              tilefold_algorithm_name(plan->options.algorithm));
-    decision chosen, ideal;
-    decide_threads(plan, UNLIMITED, least, prepack, &ideal);
-    if (prepack && packed_bytes(&ideal) > buffer) { /* packed weights are a buffer too: then pack tile by tile */
-        prepack = false;
-        least = least_budget(plan, prepack);
-        decide_threads(plan, UNLIMITED, least, prepack, &ideal);
-    }
+    if (least > largest_buffer(plan))
+        return tilefold_fail(
+            message, TILEFOLD_LIMIT_TOO_SMALL,
+            "the buffer limit of %lld bytes is below the %lld bytes that the scratch of this problem needs",
+            (long long)plan->options.max_buffer_bytes, (long long)least_buffer(plan, largest_buffer(plan)));
+    return tilefold_fail(message, TILEFOLD_LIMIT_TOO_SMALL,
+                         "the scratch limit of %lld bytes is below the %lld bytes that this problem needs",
+                         (long long)plan->options.scratch_limit_bytes, (long long)(least + plan->own_bytes));
+}
+
+tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message *message) {
+    tilefold_status status = check_options(&plan->options, message);
+    if (status) return status;
+    struct tilefold_cpu_pick *pick = ((tilefold_cpu_context *)plan->context->state)->pick;
+    int64_t buffer = largest_buffer(plan), limit = tilefold_min(plan->scratch_limit_bytes, buffer);
+    int64_t least = least_budget(plan, buffer);
+    if (least > limit) return refuse(plan, least, message);
+    decision ideal, chosen; /* a limit that the plan without it keeps to changes nothing */
+    decide_threads(plan, UNLIMITED, least, NULL, &ideal);
+    if (scratch_bytes(&ideal) > buffer) decide_threads(plan, buffer, least, NULL, &ideal);
     chosen = ideal;
-    if (scratch_bytes(&ideal) > limit) decide_threads(plan, limit, least, prepack, &chosen);
-    if (!chosen.plan.algorithm)
-        return tilefold_fail(message, TILEFOLD_LIMIT_TOO_SMALL,
-                             "the scratch limit of %lld bytes is below the %lld bytes that this problem needs",
-                             (long long)tilefold_min(plan->options.scratch_limit_bytes, buffer),
-                             (long long)(least + plan->own_bytes));
+    if (scratch_bytes(&ideal) > limit || pick) decide_threads(plan, limit, least, pick, &chosen);
+    if (!chosen.plan.algorithm) return refuse(plan, least, message);
 
     tilefold_cpu_plan *cpu = plan->state;
     *cpu = chosen.plan;
@@ -371,20 +422,67 @@ tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message 
     info->min_scratch_bytes = least + plan->own_bytes;
     info->ideal_scratch_bytes = scratch_bytes(&ideal) + plan->own_bytes;
     info->tiles = tilefold_tiles_total(&plan->geometry, &cpu->tiling);
-    info->packed_weight_bytes = packed_bytes(&chosen);
+    info->packed_weight_bytes = cpu->prepacked ? packed_bytes(&plan->geometry, cpu) : 0;
     return TILEFOLD_OK;
 }
 
+/* How the plan reads the input. */
+static const char *describe_operand(const tilefold_plan *plan) {
+    const tilefold_cpu_plan *cpu = plan->state;
+    const tilefold_geometry *g = &plan->geometry;
+    shape s = {.geometry = g};
+    bool pixels_in_place = g->type == TILEFOLD_F32 && g->in_axis[TILEFOLD_AXES - 1] == 1 &&
+                           tilefold_cpu_position_step(&s) == 1;
+    if (cpu->operand == TILEFOLD_OPERAND_VALUES) return "unfolded";
+    if (cpu->operand == TILEFOLD_OPERAND_ROWS) return "read in place by rows";
+    return pixels_in_place ? "read in place by lanes" : "read by lanes from copies of rows";
+}
+
 size_t tilefold_cpu_print(const tilefold_plan *plan, char *text, size_t bytes) {
-    static const char *const operands[] = {"unfolded", "read in place by rows", "read in place by lanes"};
     const tilefold_cpu_plan *cpu = plan->state;
     int written = snprintf(text, bytes,
                            "  algorithm    %s on the CPU, %s, %d threads; positions in %s, %s%s\n"
                            "  tile         %lld positions x %lld columns, kernel %dx%d, sums %s\n",
                            tilefold_algorithm_name(cpu->algorithm->id), tilefold_isa_name(cpu->kernels->isa),
-                           (int)cpu->threads, cpu->positions_in_lanes ? "lanes" : "rows", operands[cpu->operand],
+                           (int)cpu->threads, cpu->positions_in_lanes ? "lanes" : "rows", describe_operand(plan),
                            plan->geometry.folded ? ", phases folded into columns" : "",
                            (long long)cpu->tiling.positions, (long long)cpu->tiling.block_columns, (int)cpu->mr,
                            (int)cpu->nr, cpu->cut ? "cut into blocks" : "whole");
     return written > 0 ? (size_t)written : 0;
 }
+
+/* ------------------------------------------------------------------------------------------------- candidates ---- */
+
+tilefold_cpu_target *tilefold_cpu_get_target(tilefold_context *context) {
+    return &((tilefold_cpu_context *)context->state)->target;
+}
+
+tilefold_status tilefold_cpu_plan_candidate(tilefold_context *context, const tilefold_problem *problem,
+                                            const tilefold_plan_options *options, int64_t number, tilefold_plan **plan,
+                                            tilefold_message *message) {
+    tilefold_cpu_context *cpu = context->state;
+    struct tilefold_cpu_pick pick = {.wanted = number};
+    cpu->pick = &pick;
+    tilefold_status status = tilefold_plan_create(context, problem, options, plan, message);
+    cpu->pick = NULL;
+    return status;
+}
+
+int64_t tilefold_cpu_count_candidates(tilefold_context *context, const tilefold_problem *problem,
+                                      const tilefold_plan_options *options) {
+    tilefold_cpu_context *cpu = context->state;
+    struct tilefold_cpu_pick pick = {.wanted = -1};
+    tilefold_plan *none = NULL;
+    cpu->pick = &pick;
+    tilefold_plan_create(context, problem, options, &none, NULL); /* which fails, having seen them all */
+    cpu->pick = NULL;
+    return pick.seen;
+}
+
+int tilefold_cpu_rows(void) { return VARIANTS; }
+
+const char *tilefold_cpu_row_name(int row) { return variants[row].name; }
+
+int tilefold_cpu_plan_row(const tilefold_plan *plan) { return ((const tilefold_cpu_plan *)plan->state)->row; }
+
+double tilefold_cpu_plan_cost(const tilefold_plan *plan) { return ((const tilefold_cpu_plan *)plan->state)->cost; }

@@ -39,7 +39,8 @@ static int64_t class_columns(const tilefold_cpu_plan *plan, const tilefold_axis_
 
 static int64_t class_floats(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan,
                             const tilefold_axis_class classes[TILEFOLD_AXES]) {
-    return class_taps(classes) * geometry->in_channels * padded_columns(plan, class_columns(plan, classes));
+    return tilefold_saturating_multiply(class_taps(classes) * geometry->in_channels,
+                                        padded_columns(plan, class_columns(plan, classes)));
 }
 
 /* Steps `at` through the classes in row-major order; false past the last. */
@@ -55,19 +56,19 @@ static bool next_class(const tilefold_geometry *geometry, int64_t at[TILEFOLD_AX
 static int64_t group_floats(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan) {
     if (!geometry->folded) {
         int64_t taps = geometry->axis[0].kernel * geometry->axis[1].kernel * geometry->axis[2].kernel;
-        return taps * geometry->in_channels * padded_columns(plan, plan->tiling.columns);
+        return tilefold_saturating_multiply(taps * geometry->in_channels, padded_columns(plan, plan->tiling.columns));
     }
     int64_t at[TILEFOLD_AXES] = {0}, floats = 0;
     tilefold_axis_class classes[TILEFOLD_AXES];
     do {
         get_classes(geometry, at, classes);
-        floats += class_floats(geometry, plan, classes);
+        floats = tilefold_saturating_add(floats, class_floats(geometry, plan, classes));
     } while (next_class(geometry, at));
     return floats;
 }
 
 int64_t tilefold_cpu_packed_floats(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan) {
-    return plan->tiling.groups * group_floats(geometry, plan);
+    return tilefold_saturating_multiply(plan->tiling.groups, group_floats(geometry, plan));
 }
 
 /* Taps of the classes before class `index` of an axis cut by phase: class k0 has K/m taps, and one more if k0 < K mod m. */

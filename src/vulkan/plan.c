@@ -113,12 +113,14 @@ static int64_t binding_bytes(const tilefold_plan *plan, const tilefold_vulkan_pl
     return (int64_t)tilefold_vulkan_binding_bytes(tilefold_vulkan_chunk_count(&plan->geometry, &p->chunking));
 }
 
-/* In host memory, in the order that the device wants, so that bringing them there is one plain copy. */
+/* In host memory, in the order that the device wants, so that bringing them there is one plain copy. There the device's limit
+ * does not hold, but the caller's does. */
 static int64_t packed_bytes(const tilefold_plan *plan) {
     tilefold_geometry packed = plan->geometry;
     tilefold_vulkan_box box = tilefold_vulkan_pack_geometry(&packed);
     if (!plan->options.prepack_weights || plan->options.bind_buffers) return 0;
-    return tilefold_vulkan_box_elements(&box) * box.element_bytes;
+    int64_t bytes = tilefold_vulkan_box_elements(&box) * box.element_bytes, most = plan->options.max_buffer_bytes;
+    return most == 0 || bytes <= most ? bytes : 0;
 }
 
 static void fill_info(tilefold_plan *plan, const tilefold_vulkan_plan *p, const tilefold_vulkan_plan *ideal,
@@ -151,11 +153,11 @@ static tilefold_status check_storage(const tilefold_plan_options *options, tilef
                          tilefold_algorithm_name(options->algorithm));
 }
 
-/* Why nothing could be decided. */
+/* Why nothing could be decided. `least` is a limit. */
 static tilefold_status refuse(const tilefold_plan *plan, const tilefold_vulkan_traits *traits, int64_t least,
                               VkResult asked, tilefold_message *message) {
     if (asked != VK_SUCCESS) return tilefold_vulkan_fail(message, asked, "asking how large an image is");
-    if (least <= plan->options.scratch_limit_bytes)
+    if (least == INT64_MAX || least <= plan->options.scratch_limit_bytes)
         return tilefold_fail(
             message, TILEFOLD_LIMIT_TOO_SMALL,
             "the smallest tile of this problem or its constants need a larger buffer than the limit of %lld bytes",
@@ -194,7 +196,8 @@ tilefold_status tilefold_vulkan_plan_problem(tilefold_plan *plan, tilefold_messa
     if (tilefold_vulkan_scratch_bytes(&p->scratch) > budget || !enough)
         enough = budget >= least && tilefold_vulkan_decide(&s, budget, p);
     if (!enough || asked != VK_SUCCESS)
-        return refuse(plan, &traits, least + binding_bytes(plan, p) + plan->own_bytes, asked, message);
+        return refuse(plan, &traits, tilefold_saturating_add(least, binding_bytes(plan, p) + plan->own_bytes), asked,
+                      message);
     fill_info(plan, p, &ideal, least);
     return allocate(plan, message);
 }

@@ -218,21 +218,6 @@ static bool lay_out_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilef
     return tile_bytes(p) <= budget && buffer_bytes <= most && p->scratch.image_bytes <= most;
 }
 
-/* Bytes of the tile of 64 positions and so much of the sum. */
-static int64_t small_tile_bytes(const tilefold_vulkan_shape *s, int64_t block_k, tilefold_vulkan_plan *p) {
-    p->tiling = (tilefold_vulkan_tiling){TILEFOLD_WORKGROUP, tilefold_min(s->columns, CUT_COLUMNS), 1, block_k};
-    lay_out_unfold(s, INT64_MAX, p);
-    return tile_bytes(p);
-}
-
-/* The least tile: a block of the sum, or all of it where that is less than a block and the partial sums. */
-static int64_t least_unfold(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
-    int64_t whole = tilefold_min(tilefold_max(1, s->depth), most_of_tile(s).depth);
-    int64_t whole_bytes = small_tile_bytes(s, whole, p);
-    int64_t block_bytes = small_tile_bytes(s, tilefold_min(MIN_BLOCK, whole), p);
-    return tilefold_min(whole_bytes, block_bytes);
-}
-
 /* Fewer positions that might fit, at least 64. */
 static int64_t fewer_positions(const tilefold_vulkan_shape *s, const tilefold_vulkan_plan *p, int64_t budget) {
     int64_t room = tilefold_min(budget, s->traits->max_binding_bytes);
@@ -254,6 +239,15 @@ static bool cut_sum(const tilefold_vulkan_shape *s, int64_t budget, int64_t dept
         if (lay_out_unfold(s, budget, p)) return true;
     }
     return false;
+}
+
+/* The least tile: a block of the sum, as large as the largest buffer if that is small, or all of it where that is less than a
+ * block and the partial sums. INT64_MAX where no buffer is large enough. */
+static int64_t least_unfold(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
+    const int64_t unlimited = INT64_MAX, whole = tilefold_min(tilefold_max(1, s->depth), most_of_tile(s).depth);
+    p->tiling = (tilefold_vulkan_tiling){TILEFOLD_WORKGROUP, tilefold_min(s->columns, CUT_COLUMNS), 1, whole};
+    int64_t least = lay_out_unfold(s, unlimited, p) ? tile_bytes(p) : unlimited;
+    return cut_sum(s, unlimited, tilefold_min(MIN_BLOCK, whole), p) ? tilefold_min(least, tile_bytes(p)) : least;
 }
 
 /* The whole sum for as many positions as fit; else for 64 positions as much of the sum as fits. */

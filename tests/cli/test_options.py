@@ -121,7 +121,7 @@ class Plan(CommandLineTest):
         self.assertEqual(plan["full_unfold_bytes"], 144 << 20)
         self.assertEqual(plan["macs"], 64 * 64 * 9 * 256 * 256)
         self.assertEqual(plan["phases"], 1)
-        self.assertLessEqual(plan["scratch_bytes"], plan["scratch_limit_bytes"])
+        self.assertLessEqual(plan["scratch_bytes"] + plan["plan_bytes"], plan["scratch_limit_bytes"])
         self.assertEqual(self.listing(), [])
 
     def test_text(self):
@@ -185,7 +185,8 @@ class Plan(CommandLineTest):
 
     def test_limits_and_devices(self):
         self.fail_with(1, ["--scratch 100", "bytes"], *PLAN, "--scratch", "100")
-        self.fail_with(1, ["--max-buffer 100", "bytes"], *PLAN, "--max-buffer", "100")
+        self.fail_with(1, ["--max-buffer 100", "the buffer limit of 100 bytes"], *PLAN, "--max-buffer", "100")
+        self.fail_with(1, ["--scratch 100", "the scratch limit of 100 bytes"], *PLAN, "--max-buffer", "1MiB", "--scratch", "100")
         self.fail_with(1, ["--device vulkan:3"], *PLAN, "--device", "vulkan:3")
         least = self.succeed_json(*PLAN)["min_scratch_bytes"]
         self.assertLessEqual(least, 65536)
