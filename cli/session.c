@@ -14,6 +14,7 @@
 
 #include "error.h"
 #include "problem.h"
+#include "signals.h"
 
 int tilefold_cli_open_context(const tilefold_cli_options *options, tilefold_context **context) {
     tilefold_message message;
@@ -102,6 +103,7 @@ int tilefold_cli_print_plan(const tilefold_plan *plan) {
 
 int tilefold_cli_flush(void) {
     if (fflush(stdout) == 0 && !ferror(stdout)) return TILEFOLD_CLI_OK;
+    if (tilefold_cli_interrupted()) return tilefold_cli_fail("interrupted");
     return tilefold_cli_fail("cannot write to standard output: %s", strerror(errno));
 }
 

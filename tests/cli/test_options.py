@@ -2,7 +2,7 @@
 """Command lines, right and wrong: what is said, and the exit status."""
 
 import os
-import resource
+import unittest
 
 import numpy as np
 
@@ -272,11 +272,10 @@ class Bench(CommandLineTest):
             self.assertEqual(process.returncode, 0)
             self.assertEqual(json.loads(output.decode("utf-8", "strict"))["name"], expected)
 
+    @unittest.skipIf(sanitized(), "sanitizers speak themselves of memory that is out")
     def test_too_large(self):
         name = self.suite("huge\tconv\t1\t1\t90000000000000\t1\t1\t3\t1\t0\t1\t0\t1\n")
-        limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (1 << 40, 1 << 40))
-        self.fail_with(1, ["huge", "360000000000000 bytes"], "bench", "--json", "--suite", name,
-                       preexec_fn=None if sanitized() else limit)
+        self.fail_with(1, ["huge", "input of 360000000000000 bytes"], "bench", "--json", "--suite", name)
 
     def test_endless_suites(self):
         self.fail_with(1, ["/dev/zero:1", "longer than"], "bench", "--suite", "/dev/zero")

@@ -312,7 +312,7 @@ class Ended(OutputTest):
     def test_directory_removed_meanwhile(self):
         for options in ((), ("--json",)):
             os.mkdir(self.path("there"))
-            process = self.start(*self.save_slow(channels=32), "-o", "there/out.npy", *options)
+            process = self.start(*self.save_slow(channels=16), "-o", "there/out.npy", *options)
             self.stop_when_output_is_open(process, self.path("there"))
             shutil.rmtree(self.path("there"))
             process.send_signal(signal.SIGCONT)
@@ -322,7 +322,7 @@ class Ended(OutputTest):
             self.assertFalse(os.path.exists(self.path("there")))
 
     def test_target_that_becomes_a_directory(self):
-        process = self.start(*self.save_slow(channels=32))
+        process = self.start(*self.save_slow(channels=16))
         self.stop_when_output_is_open(process, self.directory)
         os.mkdir(self.path("slow_out.npy"))
         before = self.listing()
@@ -333,7 +333,7 @@ class Ended(OutputTest):
 
     def test_permissions_changed_meanwhile(self):
         self.save("slow_out.npy", np.zeros(1))
-        process = self.start(*self.save_slow(channels=32))
+        process = self.start(*self.save_slow(channels=16))
         self.stop_when_output_is_open(process, self.directory)
         os.chmod(self.path("slow_out.npy"), 0o600)
         process.send_signal(signal.SIGCONT)
@@ -361,6 +361,50 @@ class Ended(OutputTest):
         process.communicate(timeout=60)
         self.assertEqual(self.listing(), before)
 
+    def test_killed_at_any_moment(self):
+        """The output is whole or not there; one that is replaced is whole, before or after."""
+        for old in (False, True):
+            moments = np.linspace(0, 0.03, 25)
+            for moment in moments:
+                if old:
+                    self.save("out.npy", np.zeros(1))
+                elif os.path.exists(self.path("out.npy")):
+                    os.remove(self.path("out.npy"))
+                process = self.start(*self.conv("out.npy"))
+                time.sleep(moment)
+                process.kill()
+                process.communicate(timeout=60)
+                if old or os.path.exists(self.path("out.npy")):
+                    output = self.load("out.npy")
+                    self.assertIn(output.shape, ((1,), (1, 4, 298)) if old else ((1, 4, 298),))
+                    self.assertTrue((output == (0 if output.ndim == 1 else 6)).all())
+                if not old:
+                    self.assertEqual([name for name in self.listing() if name.startswith(".")], [])
+
+    @unittest.skipUnless(hasattr(fcntl, "F_SETPIPE_SZ"), "pipes have one size here")
+    def test_interrupted_while_reporting(self):
+        """Nobody reads the report: the output has its name by then, and loses it again."""
+        for old in (False, True):
+            if old:
+                self.save("out.npy", np.zeros(1))
+            before = self.listing()
+            reading, writing = os.pipe()
+            os.write(writing, bytes(fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)))
+            process = self.start(*self.conv("out.npy"), stdout=writing)
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                if os.path.exists(self.path("out.npy")) and self.load("out.npy").ndim == 3:
+                    break
+                time.sleep(0.01)
+            time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+            os.close(reading)
+            os.close(writing)
+            self.check_error(process.returncode, "", errors.decode(), 1, "interrupted")
+            self.assertEqual(self.listing(), before)
+        self.assertEqual(self.load("out.npy").shape, (1,))
+
     def test_input_cut_short_meanwhile(self):
         arguments = self.save_slow()
         before = self.listing()
@@ -373,6 +417,8 @@ class Ended(OutputTest):
 
 
 class Terminal(OutputTest):
+    LEFT = r"\d+ (d|h|min|s)( \d+ (h|min|s))? left"
+
     def on_terminal(self, *arguments, columns=0):
         """What is shown on a terminal of so many columns (0: it does not know) up to and after an interruption, which comes
         with the first line of progress or after some time without."""
@@ -405,15 +451,16 @@ class Terminal(OutputTest):
     def test_progress(self):
         arguments = self.save_slow()
         shown = self.on_terminal(*arguments)
-        self.assertRegex(shown, r"\r +\d+ %  (\d+ min )?\d+ s left  \d+ of \d+ tiles, \d+\.\d s")
+        self.assertRegex(shown, r"\r +\d+ %  " + self.LEFT + r"  \d+ of \d+ tiles, \d+\.\d s")
         self.assertTrue(shown.endswith("\r\x1b[Ktilefold: error: interrupted\r\n"), shown)
         self.assertEqual(self.on_terminal(*arguments, "--quiet"), "tilefold: error: interrupted\r\n")
 
     def test_narrow(self):
         """No line fills the last column, which would begin another; the share is what goes last."""
         arguments = self.save_slow()
-        for columns, pattern in ((1, ""), (5, ""), (6, r" +\d+ %"), (10, r" +\d+ %"), (24, r" +\d+ %  (\d+ min )?\d+ s left"),
-                                 (38, r" +\d+ %  (\d+ min )?\d+ s left  \d+ of \d+ tiles")):
+        left = r" +\d+ %  " + self.LEFT
+        for columns, pattern in ((1, ""), (5, ""), (6, r" +\d+ %"), (10, r" +\d+ %"), (25, left),
+                                 (38, left + r"(  \d+ of \d+ tiles)?"), (50, left + r"  \d+ of \d+ tiles(, \d+\.\d s)?")):
             with self.subTest(columns=columns):
                 shown = self.on_terminal(*arguments, columns=columns).split("tilefold: error")[0]
                 lines = [line for line in shown.replace("\x1b[K", "").split("\r") if line]
