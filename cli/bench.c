@@ -127,8 +127,9 @@ static int run_plan(const char *name, const tilefold_problem *problem, const til
                     bench_result *result) {
     bench_data data;
     tilefold_message message;
-    result->info.struct_size = sizeof result->info;
-    tilefold_plan_get_info(plan, &result->info);
+    tilefold_plan_info_init(&result->info);
+    if (tilefold_plan_get_info(plan, &result->info, &message) != TILEFOLD_OK)
+        return tilefold_cli_fail("%s: %s", name, message.text);
     int made = make_data(name, problem, &result->info, &data);
     if (made != TILEFOLD_CLI_OK) {
         free_data(&data);
@@ -144,7 +145,7 @@ static int run_plan(const char *name, const tilefold_problem *problem, const til
     execution.scratch_bytes = (size_t)result->info.scratch_bytes;
     tilefold_status status = TILEFOLD_OK;
     size_t packed_bytes = (size_t)result->info.packed_weight_bytes;
-    if (packed_bytes > 0) status = tilefold_pack_weight(plan, data.weight, data.packed, packed_bytes, &message);
+    if (packed_bytes > 0) status = tilefold_pack_weight(plan, data.weight, 0, data.packed, packed_bytes, &message);
     if (status == TILEFOLD_OK) status = time_runs(plan, &execution, result, &message);
     free_data(&data);
     return status == TILEFOLD_OK ? TILEFOLD_CLI_OK : tilefold_cli_fail("%s: %s", name, message.text);

@@ -40,6 +40,7 @@ static void set_strides(conv_run *run) {
     tilefold_weight_strides *weight = &problem->weight_stride;
     problem->input_stride.batch = run->input.stride[0];
     problem->input_stride.channel = run->input.stride[inner];
+    problem->input_stride.group = run->input.stride[inner] * (problem->in_channels / problem->groups);
     weight->out_channel = run->weight.stride[weight_by_input ? inner : 0];
     weight->in_channel = run->weight.stride[weight_by_input ? 0 : inner];
     int64_t per_group = (weight_by_input ? problem->in_channels : problem->out_channels) / problem->groups;
@@ -88,8 +89,9 @@ static int make_plan(conv_run *run) {
     tilefold_message message;
     tilefold_status planned = tilefold_plan_create(run->context, &run->problem, &options->plan, &run->plan, &message);
     if (planned != TILEFOLD_OK) return tilefold_cli_plan_failed(options, options->input_path, planned, &message);
-    run->info.struct_size = sizeof run->info;
-    tilefold_plan_get_info(run->plan, &run->info);
+    tilefold_plan_info_init(&run->info);
+    if (tilefold_plan_get_info(run->plan, &run->info, &message) != TILEFOLD_OK)
+        return tilefold_cli_fail("%s: %s", options->input_path, message.text);
     return TILEFOLD_CLI_OK;
 }
 
@@ -126,9 +128,15 @@ static int allocate(conv_run *run) {
     return TILEFOLD_CLI_OK;
 }
 
+/* From element 0 to the end of the file; 0 where there is no array. */
+static size_t array_bytes(const tilefold_cli_array *array) {
+    if (!array->data) return 0;
+    return array->mapping_bytes - (size_t)((const char *)array->data - (const char *)array->mapping);
+}
+
 static int execute(conv_run *run) {
     tilefold_message message;
-    if (run->packed && tilefold_pack_weight(run->plan, run->weight.data, run->packed,
+    if (run->packed && tilefold_pack_weight(run->plan, run->weight.data, array_bytes(&run->weight), run->packed,
                                             (size_t)run->info.packed_weight_bytes, &message) != TILEFOLD_OK) {
         return tilefold_cli_fail("%s: %s", run->options->weight_path, message.text);
     }
@@ -140,6 +148,10 @@ static int execute(conv_run *run) {
     execution.packed_weight = run->packed;
     execution.bias = run->bias.data;
     execution.output = (char *)run->output.memory + TILEFOLD_CLI_NPY_HEADER_BYTES;
+    execution.input_bytes = array_bytes(&run->input);
+    execution.weight_bytes = array_bytes(&run->weight);
+    execution.bias_bytes = array_bytes(&run->bias);
+    execution.packed_weight_bytes = (size_t)run->info.packed_weight_bytes;
     execution.scratch = run->scratch;
     execution.scratch_bytes = (size_t)run->info.scratch_bytes;
     execution.progress = tilefold_cli_progress_step;

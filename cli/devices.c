@@ -88,7 +88,8 @@ int tilefold_cli_run_devices(const tilefold_cli_options *options) {
         tilefold_cli_json_open(&json, "devices", '[');
     }
     for (size_t number = 0; number < tilefold_device_count(); number++) {
-        tilefold_device_info info = {.struct_size = sizeof info};
+        tilefold_device_info info;
+        tilefold_device_info_init(&info);
         tilefold_message message;
         if (tilefold_get_device_info(number, &info, &message) != TILEFOLD_OK) {
             return tilefold_cli_fail("device %zu: %s", number, message.text);

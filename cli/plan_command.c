@@ -9,8 +9,10 @@
 
 static int print(const tilefold_cli_options *options, const tilefold_problem *problem, const tilefold_plan *plan) {
     if (!options->json) return tilefold_cli_print_plan(plan);
-    tilefold_plan_info info = {.struct_size = sizeof info};
-    tilefold_plan_get_info(plan, &info);
+    tilefold_plan_info info;
+    tilefold_plan_info_init(&info);
+    tilefold_message message;
+    if (tilefold_plan_get_info(plan, &info, &message) != TILEFOLD_OK) return tilefold_cli_fail("%s", message.text);
     tilefold_cli_json json = {stdout, false};
     tilefold_cli_json_open(&json, NULL, '{');
     tilefold_cli_report_plan(&json, options, problem, &info);

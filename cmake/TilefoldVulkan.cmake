@@ -72,6 +72,7 @@ macro(tilefold_vulkan)
             src/vulkan/plan.c
             src/vulkan/record.c
             src/vulkan/sets.c
+            src/vulkan/structs.c
             src/vulkan/tiling.c
             ${TILEFOLD_SHADERS})
     elseif(TILEFOLD_VULKAN STREQUAL "ON")

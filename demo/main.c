@@ -15,7 +15,8 @@
 static const int64_t case_a_most_macs = 26400000, case_a_most_bytes = 60 << 20;
 
 static void print_machine(void) {
-    tilefold_device_info info = {.struct_size = sizeof info};
+    tilefold_device_info info;
+    tilefold_device_info_init(&info);
     if (tilefold_get_device_info(0, &info, NULL) != TILEFOLD_OK) return;
     printf("tilefold %s on %s: %d threads, %s\n", tilefold_version(), info.name, info.threads,
            tilefold_isa_name(info.isa));

@@ -44,10 +44,8 @@ static tilefold_status create_plan(tilefold_context *context, const tilefold_pro
     options.scratch_limit_bytes = limit_bytes;
     tilefold_status status = tilefold_plan_create(context, problem, &options, plan, message);
     if (status != TILEFOLD_OK) return status;
-    memset(info, 0, sizeof *info);
-    info->struct_size = sizeof *info;
-    tilefold_plan_get_info(*plan, info);
-    return TILEFOLD_OK;
+    tilefold_plan_info_init(info);
+    return tilefold_plan_get_info(*plan, info, message);
 }
 
 tilefold_status demo_plan(const tilefold_problem *problem, int64_t scratch_limit_bytes, tilefold_plan_info *info,
@@ -107,7 +105,8 @@ static tilefold_status convolve(tilefold_context *context, const tilefold_proble
     if (status != TILEFOLD_OK) return status;
     demo_array packed = demo_map((size_t)info->packed_weight_bytes), scratch = demo_map((size_t)info->scratch_bytes);
     if (packed.bytes > 0)
-        status = tilefold_pack_weight(plan, tensors->weight.data, packed.data, packed.bytes, &measurement->message);
+        status = tilefold_pack_weight(plan, tensors->weight.data, tensors->weight.bytes, packed.data, packed.bytes,
+                                      &measurement->message);
 
     tilefold_execution execution;
     tilefold_execution_init(&execution);
@@ -115,6 +114,8 @@ static tilefold_status convolve(tilefold_context *context, const tilefold_proble
     execution.weight = tensors->weight.data;
     execution.packed_weight = packed.data;
     execution.output = tensors->output.data;
+    execution.input_bytes = tensors->input.bytes;
+    execution.output_bytes = tensors->output.bytes;
     execution.scratch = scratch.data;
     execution.scratch_bytes = scratch.bytes;
     if (status == TILEFOLD_OK)

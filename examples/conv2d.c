@@ -56,13 +56,17 @@ int main(void) {
     for (size_t i = 0; i < image_elements; i++) input[i] = 1;
     for (size_t i = 0; i < weight_elements; i++) weight[i] = 1.0f / 576;
 
-    tilefold_plan_info info = {.struct_size = sizeof info};
-    tilefold_plan_get_info(plan, &info);
+    tilefold_plan_info info;
+    tilefold_plan_info_init(&info);
+    must(tilefold_plan_get_info(plan, &info, &message), &message);
     tilefold_execution execution;
     tilefold_execution_init(&execution);
     void *packed_weight = must_allocate((size_t)info.packed_weight_bytes);
-    must(tilefold_pack_weight(plan, weight, packed_weight, (size_t)info.packed_weight_bytes, &message), &message);
+    must(tilefold_pack_weight(plan, weight, weight_elements * sizeof *weight, packed_weight,
+                              (size_t)info.packed_weight_bytes, &message),
+         &message);
     execution.input = input;
+    execution.input_bytes = execution.output_bytes = image_elements * sizeof *input;
     execution.packed_weight = packed_weight;
     execution.output = output;
     execution.scratch = must_allocate((size_t)info.scratch_bytes);

@@ -68,7 +68,21 @@
  * THREADS. A context and a plan may be used from many threads at once, provided each execution has its own scratch and
  * output. Two executions at once on one context share its threads.
  *
- * STRUCTS that callers fill begin with struct_size and must be set up by their _init function, so that they can grow.
+ * LIFETIMES. A plan keeps its context alive, so the two may be destroyed in either order, by a garbage collector too. What the
+ * context was given (allocator, parallel_for and their users, Vulkan objects) must therefore outlive the last of its plans.
+ *
+ * STRUCTS that carry a struct_size can grow, at their end, and nothing nested in one ever will. Their _init function sets
+ * every member to its default; _init_sized is the same function for whoever brings the size. So
+ *
+ *   a C caller compiled against an older header hands over a shorter struct: its missing members have their defaults, and of
+ *     an info struct as much is filled in as there is room for;
+ *   a caller compiled against a newer header than the library's hands over a longer one: it is served if everything that the
+ *     library does not know is zero, which is what "as before" will always be; else it is INVALID_ARGUMENT;
+ *   a binding without C headers declares a struct as it is here, or only as far as it needs (and at least as far as the
+ *     member marked so, where one is), and passes the size of that declaration to _init_sized, which writes no byte beyond it and stores the size.
+ *
+ * A struct_size that no struct has (too small, no multiple of a pointer's size, above 4096) is INVALID_ARGUMENT, and the message
+ * names it. Members called reserved must be zero.
  */
 #ifndef TILEFOLD_H
 #define TILEFOLD_H
@@ -83,7 +97,7 @@ extern "C" {
 #endif
 
 #define TILEFOLD_VERSION_MAJOR 0
-#define TILEFOLD_VERSION_MINOR 1
+#define TILEFOLD_VERSION_MINOR 2
 #define TILEFOLD_VERSION_PATCH 0
 
 #if defined(TILEFOLD_BUILDING) && defined(__GNUC__)
@@ -93,6 +107,9 @@ extern "C" {
 #endif
 
 #define TILEFOLD_MAX_RANK 3
+
+/* Bytes. Scratch and packed weights begin at a multiple of this, and no allocator is asked for more. */
+#define TILEFOLD_ALIGNMENT 64
 
 typedef enum tilefold_status {
     TILEFOLD_OK = 0,
@@ -113,7 +130,7 @@ typedef struct tilefold_message {
 /* A short English name of the status, for example "limit too small". Never NULL; static storage. */
 TILEFOLD_API const char *tilefold_status_name(tilefold_status status);
 
-/* "0.1.0"; static storage. */
+/* "0.2.0"; static storage. */
 TILEFOLD_API const char *tilefold_version(void);
 
 /* ---------------------------------------------------------------------------------------------------- problem ---- */
@@ -138,12 +155,16 @@ typedef enum tilefold_layout {
     TILEFOLD_CHANNELS_LAST = 1,
 } tilefold_layout;
 
-/* Where an element of the input or the output lies, in elements from the tensor's pointer:
- *     n*batch + c*channel + x[0]*spatial[0] + ... + x[rank-1]*spatial[rank-1]
- * Strides may be negative or zero (input only), so a crop, a slice or a transposed array needs no copy. Elements of an
- * output must not overlap each other or the input. */
+/* Where an element of the input or the output lies, in elements from the tensor's pointer, with c in [0, C/G) counted within
+ * group g (of an output: o in [0, O/G)):
+ *     n*batch + g*group + c*channel + x[0]*spatial[0] + ... + x[rank-1]*spatial[rank-1]
+ * Channel number i of the whole tensor is channel i % (C/G) of group i / (C/G); where all channels are evenly spaced, group is
+ * C/G * channel. Of one group, its stride is never taken, and of channels that are groups (depthwise), that of the channel;
+ * nor is any other whose extent is 1. Strides may be negative or, of an input, zero, so a crop, a slice or a transposed array
+ * needs no copy. Elements of an output must not overlap: two that lie in one place are INVALID_ARGUMENT, whatever the strides
+ * (one that is 0 or was never set among them). That an output does not overlap the input is the caller's part. */
 typedef struct tilefold_tensor_strides {
-    int64_t batch, channel, spatial[TILEFOLD_MAX_RANK];
+    int64_t batch, group, channel, spatial[TILEFOLD_MAX_RANK];
 } tilefold_tensor_strides;
 
 /* Where w(g, o, c, k) lies, with o in [0, O/G) and c in [0, C/G) counted within group g:
@@ -157,39 +178,31 @@ typedef struct tilefold_problem {
     size_t struct_size;
     tilefold_op op;
     tilefold_type type;
-    tilefold_type bias_type;                   /* TILEFOLD_NONE, TILEFOLD_F32 or type */
-    int32_t rank;                              /* 1, 2 or 3 */
-    int64_t batch, in_channels, out_channels;  /* batch >= 0, channels >= 1 and divisible by groups */
-    int64_t groups;                            /* >= 1 */
-    int64_t input_size[TILEFOLD_MAX_RANK];     /* >= 1 */
-    int64_t kernel[TILEFOLD_MAX_RANK];         /* >= 1 */
-    int64_t stride[TILEFOLD_MAX_RANK];         /* >= 1 */
-    int64_t dilation[TILEFOLD_MAX_RANK];       /* >= 1 */
-    int64_t input_dilation[TILEFOLD_MAX_RANK]; /* >= 1; conv only, 1 for transposed (whose stride it is) */
-    int64_t padding_begin[TILEFOLD_MAX_RANK];  /* any sign; negative crops */
-    int64_t padding_end[TILEFOLD_MAX_RANK];    /* any sign; negative crops */
-    int64_t output_padding[TILEFOLD_MAX_RANK]; /* >= 0; transposed only, 0 for conv */
-    bool flip;                                 /* use w[..][K-1-k] in place of w[..][k] on every axis */
-    float clamp_low, clamp_high;               /* activation: out = min(max(out, low), high); a NaN stays a NaN */
+    tilefold_type bias_type;                             /* TILEFOLD_NONE, TILEFOLD_F32 or type */
+    int32_t rank;                                        /* 1, 2 or 3 */
+    int64_t batch, in_channels, out_channels;            /* batch >= 0, channels >= 1 and divisible by groups */
+    int64_t groups;                                      /* >= 1 */
+    int64_t input_size[TILEFOLD_MAX_RANK];               /* >= 1 */
+    int64_t kernel[TILEFOLD_MAX_RANK];                   /* >= 1 */
+    int64_t stride[TILEFOLD_MAX_RANK];                   /* >= 1 */
+    int64_t dilation[TILEFOLD_MAX_RANK];                 /* >= 1 */
+    int64_t input_dilation[TILEFOLD_MAX_RANK];           /* >= 1; conv only, 1 for transposed (whose stride it is) */
+    int64_t padding_begin[TILEFOLD_MAX_RANK];            /* any sign; negative crops */
+    int64_t padding_end[TILEFOLD_MAX_RANK];              /* any sign; negative crops */
+    int64_t output_padding[TILEFOLD_MAX_RANK];           /* >= 0; transposed only, 0 for conv */
     tilefold_tensor_strides input_stride, output_stride; /* elements */
-    tilefold_weight_strides weight_stride;               /* elements */
+    tilefold_weight_strides weight_stride;               /* elements; a declaration goes at least so far */
+    bool flip;                                           /* use w[..][K-1-k] in place of w[..][k] on every axis */
+    uint8_t reserved[7];
+    float clamp_low, clamp_high; /* activation: out = min(max(out, low), high); a NaN stays a NaN */
 } tilefold_problem;
 
 /* Sets every field to its default: batch, groups, channels, sizes, kernels, strides and dilations 1, no padding, no bias,
  * no activation. Strides are left zero: call tilefold_problem_set_layout() once the sizes are set, or fill them in. */
+TILEFOLD_API void tilefold_problem_init_sized(tilefold_problem *problem, size_t struct_size, tilefold_op op,
+                                              tilefold_type type, int32_t rank);
 static inline void tilefold_problem_init(tilefold_problem *problem, tilefold_op op, tilefold_type type, int32_t rank) {
-    memset(problem, 0, sizeof *problem);
-    problem->struct_size = sizeof *problem;
-    problem->op = op;
-    problem->type = type;
-    problem->rank = rank;
-    problem->batch = problem->in_channels = problem->out_channels = problem->groups = 1;
-    for (int axis = 0; axis < TILEFOLD_MAX_RANK; axis++) {
-        problem->input_size[axis] = problem->kernel[axis] = problem->stride[axis] = 1;
-        problem->dilation[axis] = problem->input_dilation[axis] = 1;
-    }
-    problem->clamp_low = (float)-1e39; /* -infinity */
-    problem->clamp_high = (float)1e39; /* +infinity */
+    tilefold_problem_init_sized(problem, sizeof *problem, op, type, rank);
 }
 
 /* output_size[0..rank) = X of the formulas above. INVALID_ARGUMENT where a field is out of range or an X is below 1,
@@ -197,7 +210,8 @@ static inline void tilefold_problem_init(tilefold_problem *problem, tilefold_op 
 TILEFOLD_API tilefold_status tilefold_output_size(const tilefold_problem *problem,
                                                   int64_t output_size[TILEFOLD_MAX_RANK], tilefold_message *message);
 
-/* Fills in the strides of dense input, weight and output tensors of the given layout. Errors as tilefold_output_size(). */
+/* Fills in the strides of dense input, weight and output tensors of the given layout, those of groups included. Errors as
+ * tilefold_output_size(). */
 TILEFOLD_API tilefold_status tilefold_problem_set_layout(tilefold_problem *problem, tilefold_layout layout,
                                                          tilefold_message *message);
 
@@ -218,7 +232,7 @@ typedef enum tilefold_isa {
 TILEFOLD_API const char *tilefold_isa_name(tilefold_isa isa);
 
 /* Memory for the context, plans and tilefold_convolve(). allocate returns bytes aligned to alignment (a power of two of
- * at most 64), or NULL; release gets the same bytes back. Both may be called from several threads at once. */
+ * at most TILEFOLD_ALIGNMENT), or NULL; release gets the same bytes back. Both may be called from several threads at once. */
 typedef struct tilefold_allocator {
     void *(*allocate)(void *user, size_t bytes, size_t alignment);
     void (*release)(void *user, void *memory, size_t bytes);
@@ -231,7 +245,7 @@ typedef struct tilefold_allocator {
 typedef struct tilefold_parallel_for {
     void (*run)(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count);
     void *user;
-    int32_t threads;
+    int64_t threads; /* 1 to TILEFOLD_MAX_THREADS */
 } tilefold_parallel_for;
 
 #define TILEFOLD_MAX_THREADS 1024
@@ -250,40 +264,48 @@ typedef struct tilefold_context_options {
 } tilefold_context_options;
 
 /* The CPU, all cores, best instruction set, the C library's memory. */
+TILEFOLD_API void tilefold_context_options_init_sized(tilefold_context_options *options, size_t struct_size);
 static inline void tilefold_context_options_init(tilefold_context_options *options) {
-    memset(options, 0, sizeof *options);
-    options->struct_size = sizeof *options;
+    tilefold_context_options_init_sized(options, sizeof *options);
 }
 
-/* Opens a device. The caller owns *context and destroys it after its plans. INVALID_ARGUMENT, UNSUPPORTED (the isa),
- * NO_DEVICE, OUT_OF_MEMORY. */
+/* Opens a device. The caller owns *context. INVALID_ARGUMENT, UNSUPPORTED (the isa), NO_DEVICE, OUT_OF_MEMORY. */
 TILEFOLD_API tilefold_status tilefold_context_create(const tilefold_context_options *options,
                                                      tilefold_context **context, tilefold_message *message);
+/* Gives up the caller's hold of the context: it closes now, or with the last of its plans. NULL is nothing to destroy. */
 TILEFOLD_API void tilefold_context_destroy(tilefold_context *context);
 
 /* What a device is. Figures that do not apply or are not known are 0. */
 typedef struct tilefold_device_info {
     size_t struct_size;
-    tilefold_device_kind kind;
+    tilefold_device_kind kind; /* a declaration goes at least as far as index */
     int32_t index;
     char name[256];
     int32_t threads;                      /* CPU: how many tilefold would use */
     tilefold_isa isa;                     /* CPU: the best */
     uint32_t isa_mask;                    /* CPU: bit (1 << isa) for each that runs here */
+    int32_t subgroup_size;                /* Vulkan: invocations that run in step */
     int64_t l1_bytes, l2_bytes, l3_bytes; /* CPU: per core, per core, shared */
     int64_t max_buffer_bytes;             /* the largest binding */
     int64_t memory_bytes;                 /* the device's own memory */
     int64_t shared_memory_bytes;          /* Vulkan: of one workgroup */
     int64_t max_workgroups;               /* Vulkan: of one dispatch, along the axis that takes fewest */
     int32_t max_workgroup_size;           /* Vulkan: invocations of one workgroup */
-    int32_t subgroup_size;                /* Vulkan: invocations that run in step */
     bool storage16;                       /* Vulkan: 2-byte elements are read and written by themselves, not by words */
+    uint8_t reserved[3];
 } tilefold_device_info;
+
+/* All zero but the size. */
+TILEFOLD_API void tilefold_device_info_init_sized(tilefold_device_info *info, size_t struct_size);
+static inline void tilefold_device_info_init(tilefold_device_info *info) {
+    tilefold_device_info_init_sized(info, sizeof *info);
+}
 
 /* How many devices there are: the CPU, which is device 0 and always there, and the Vulkan devices. */
 TILEFOLD_API size_t tilefold_device_count(void);
 
-/* Fills in *info (struct_size set by the caller) for device number 0 <= number < tilefold_device_count(). */
+/* Fills in *info, which was set up by its _init, for device number 0 <= number < tilefold_device_count(). INVALID_ARGUMENT for
+ * its struct_size, NO_DEVICE for the number. */
 TILEFOLD_API tilefold_status tilefold_get_device_info(size_t number, tilefold_device_info *info,
                                                       tilefold_message *message);
 
@@ -324,30 +346,30 @@ typedef struct tilefold_plan_options {
     bool prepack_weights;         /* hold a packed copy of the weights outside the limit */
     bool bind_buffers;            /* Vulkan only: the plan is for tensors in buffers, see tilefold_vulkan.h; it is bound
                                      and recorded, tilefold_execute() refuses it */
+    uint8_t reserved[6];
 } tilefold_plan_options;
 
 /* 16 MiB, the device's buffer limit, auto, buffer, prepacked. */
+TILEFOLD_API void tilefold_plan_options_init_sized(tilefold_plan_options *options, size_t struct_size);
 static inline void tilefold_plan_options_init(tilefold_plan_options *options) {
-    memset(options, 0, sizeof *options);
-    options->struct_size = sizeof *options;
-    options->scratch_limit_bytes = TILEFOLD_DEFAULT_SCRATCH_LIMIT_BYTES;
-    options->prepack_weights = true;
+    tilefold_plan_options_init_sized(options, sizeof *options);
 }
 
 typedef struct tilefold_plan tilefold_plan;
 
-/* Decides how to compute the problem. The caller owns *plan. The problem is copied. The plan keeps to the context's
- * allocator and must be destroyed before it. INVALID_ARGUMENT, OVERFLOW, UNSUPPORTED, LIMIT_TOO_SMALL, OUT_OF_MEMORY. */
+/* Decides how to compute the problem. The caller owns *plan. The problem is copied. The plan's memory is from the context's
+ * allocator, and the context lives as long as the plan. INVALID_ARGUMENT, OVERFLOW, UNSUPPORTED, LIMIT_TOO_SMALL, OUT_OF_MEMORY. */
 TILEFOLD_API tilefold_status tilefold_plan_create(tilefold_context *context, const tilefold_problem *problem,
                                                   const tilefold_plan_options *options, tilefold_plan **plan,
                                                   tilefold_message *message);
+/* No execution of it may be running. NULL is nothing to destroy. */
 TILEFOLD_API void tilefold_plan_destroy(tilefold_plan *plan);
 
 /* What a plan is going to do; all known before anything runs. Byte counts are exact. */
 typedef struct tilefold_plan_info {
     size_t struct_size;
     tilefold_device_kind device;
-    tilefold_algorithm algorithm; /* never AUTO */
+    tilefold_algorithm algorithm; /* never AUTO; a declaration goes at least so far */
     tilefold_isa isa;             /* CPU; never BEST */
     int32_t threads;              /* that the plan will use: fewer than the context's where scratch is short */
     int64_t output_size[TILEFOLD_MAX_RANK];
@@ -365,8 +387,15 @@ typedef struct tilefold_plan_info {
     int64_t macs;                /* multiply-adds that will be done. INT64_MAX where that does not fit */
 } tilefold_plan_info;
 
-/* Fills in *info; info->struct_size is the caller's sizeof *info. */
-TILEFOLD_API void tilefold_plan_get_info(const tilefold_plan *plan, tilefold_plan_info *info);
+/* All zero but the size. */
+TILEFOLD_API void tilefold_plan_info_init_sized(tilefold_plan_info *info, size_t struct_size);
+static inline void tilefold_plan_info_init(tilefold_plan_info *info) {
+    tilefold_plan_info_init_sized(info, sizeof *info);
+}
+
+/* Fills in *info, which was set up by its _init. INVALID_ARGUMENT for its struct_size; then nothing is written. */
+TILEFOLD_API tilefold_status tilefold_plan_get_info(const tilefold_plan *plan, tilefold_plan_info *info,
+                                                    tilefold_message *message);
 
 /* Writes a description of a few lines into text, as snprintf does: at most bytes - 1 characters and a NUL. Returns the
  * length of the whole description. */
@@ -374,51 +403,58 @@ TILEFOLD_API size_t tilefold_plan_print(const tilefold_plan *plan, char *text, s
 
 /* ---------------------------------------------------------------------------------------------------- execute ---- */
 
-/* Rearranges a weight for the plan. packed is the caller's, info.packed_weight_bytes long, 64-byte aligned, and good for
- * every execution of every plan made from the same context, problem and options. INVALID_ARGUMENT where the plan does
- * not prepack, or bytes or the alignment is off. */
-TILEFOLD_API tilefold_status tilefold_pack_weight(const tilefold_plan *plan, const void *weight, void *packed,
-                                                  size_t packed_bytes, tilefold_message *message);
+/* Rearranges a weight for the plan. weight points at its element (0, ..., 0), aligned to its type, and weight_bytes is how much
+ * memory there is from there on, or 0 where that is not known. packed is the caller's, info.packed_weight_bytes long,
+ * TILEFOLD_ALIGNMENT-aligned, and good for every execution of every plan made from the same context, problem and options.
+ * INVALID_ARGUMENT where the plan does not prepack, a pointer is missing or misaligned, packed_bytes are too few, or the problem's
+ * strides lead past weight_bytes. */
+TILEFOLD_API tilefold_status tilefold_pack_weight(const tilefold_plan *plan, const void *weight, size_t weight_bytes,
+                                                  void *packed, size_t packed_bytes, tilefold_message *message);
 
 /* Called after each tile, on a GPU after each submission of some, from any thread but never two at once: done tiles of total.
  * Returning false cancels. */
 typedef bool (*tilefold_progress)(void *user, int64_t done, int64_t total);
 
-/* Pointers point at element (0, 0, ..., 0) of their tensor and are aligned to its type. */
+/* Pointers point at element (0, 0, ..., 0) of their tensor and are aligned to its type. The _bytes of a tensor say how much
+ * memory there is from its pointer on, so that a wrong array is an error: the highest element that the problem's strides lead to
+ * must end within them. 0: not known, not checked. What negative strides reach before the pointer they do not speak of. */
 typedef struct tilefold_execution {
     size_t struct_size;
     const void *input;
     const void *weight;        /* the weight itself; read only by a plan without prepacking */
     const void *packed_weight; /* read only by a plan with prepacking */
-    const void *bias;          /* out_channels dense elements; read only where the problem has a bias */
+    const void *bias;          /* out_channels dense elements; NULL where the problem has no bias */
     void *output;
-    void *scratch;              /* 64-byte aligned. Vulkan: NULL, the plan holds its scratch in the device's memory */
+    void *scratch; /* TILEFOLD_ALIGNMENT-aligned. Vulkan: NULL, the plan holds its scratch in the device's memory */
     size_t scratch_bytes;       /* at least info.scratch_bytes; not read on Vulkan */
     tilefold_progress progress; /* NULL: none */
     void *progress_user;
     /* GPU: unless NULL, becomes the time that the device was busy, by its own timestamps; 0 where it has none. Not written
      * on the CPU. */
     double *device_seconds;
+    size_t input_bytes, weight_bytes, packed_weight_bytes, bias_bytes, output_bytes; /* 0: not known */
 } tilefold_execution;
 
+/* All zero but the size. */
+TILEFOLD_API void tilefold_execution_init_sized(tilefold_execution *execution, size_t struct_size);
 static inline void tilefold_execution_init(tilefold_execution *execution) {
-    memset(execution, 0, sizeof *execution);
-    execution->struct_size = sizeof *execution;
+    tilefold_execution_init_sized(execution, sizeof *execution);
 }
 
 /* Computes the naive loop of the formulas at the top of this header, over n, o and x. Allocates nothing.
- * INVALID_ARGUMENT for a missing pointer or too little scratch; CANCELLED leaves the output half written. */
+ * INVALID_ARGUMENT for a pointer that is missing or misaligned, a bias that the problem does not have, too little scratch, or
+ * strides that lead past a tensor's bytes; CANCELLED leaves the output half written. */
 TILEFOLD_API tilefold_status tilefold_execute(const tilefold_plan *plan, const tilefold_execution *execution,
                                               tilefold_message *message);
 
 /* The same for a problem that differs from the plan's only by a smaller batch, smaller spatial input sizes and its tensor
- * strides: one plan made for an upper bound serves every size below it. Where the plan's input has its channels side by
- * side (a channel stride of 1), so must this one. Anything larger or otherwise different is INVALID_ARGUMENT. */
+ * strides: one plan made for an upper bound serves every size below it. Where the plan's input has its channels or groups side
+ * by side (a stride of 1), so must this one. Anything larger or otherwise different is INVALID_ARGUMENT. */
 TILEFOLD_API tilefold_status tilefold_execute_resized(const tilefold_plan *plan, const tilefold_problem *problem,
                                                       const tilefold_execution *execution, tilefold_message *message);
 
-/* Plans, packs, executes and releases, with memory from the context's allocator. bias is NULL where bias_type is NONE.
- * Errors are those of the functions it calls. */
+/* Plans, packs, executes and releases, with memory from the context's allocator. bias is NULL where bias_type is NONE, and only
+ * there. Errors are those of the functions it calls. */
 TILEFOLD_API tilefold_status tilefold_convolve(tilefold_context *context, const tilefold_problem *problem,
                                                const tilefold_plan_options *options, const void *input,
                                                const void *weight, const void *bias, void *output,

@@ -18,7 +18,7 @@
  *
  *     tilefold_vulkan_tensors tensors;                         your buffers, at your offsets
  *     tilefold_vulkan_tensors_init(&tensors);
- *     tensors.input = (tilefold_vulkan_range){input_buffer, input_offset}; ...
+ *     tensors.input.buffer = input_buffer, tensors.input.offset = input_offset; ...
  *     tilefold_vulkan_bind(plan, &tensors, &binding, &message);
  *     tilefold_vulkan_record(binding, command_buffer, &message);       touches no queue
  *
@@ -50,20 +50,18 @@ typedef struct tilefold_vulkan_limits {
     bool storage_16bit;        /* 16-bit elements in buffers; else they are read and written in 32-bit words */
     bool host_tensors;         /* tensors in memory that host and device share; else they pass through staging */
     bool cpu_vectors;          /* a CPU's subgroups are used as the vectors they are; else it computes as a GPU would */
+    uint8_t reserved[5];
 } tilefold_vulkan_limits;
 
 /* No limits but the device's own. */
+TILEFOLD_API void tilefold_vulkan_limits_init_sized(tilefold_vulkan_limits *limits, size_t struct_size);
 static inline void tilefold_vulkan_limits_init(tilefold_vulkan_limits *limits) {
-    memset(limits, 0, sizeof *limits);
-    limits->struct_size = sizeof *limits;
-    limits->max_buffer_bytes = limits->max_image_2d = limits->max_image_3d = INT64_MAX;
-    limits->max_workgroups[0] = limits->max_workgroups[1] = limits->max_workgroups[2] = INT64_MAX;
-    limits->storage_16bit = limits->host_tensors = limits->cpu_vectors = true;
+    tilefold_vulkan_limits_init_sized(limits, sizeof *limits);
 }
 
 /* Limits to try out on any device what another kind would do: "minimum" (what the Vulkan specification guarantees),
  * "moltenvk", "adreno", "mali" (stand-ins of the order of such devices' limits, not read from one), and "staging" (a device whose
- * memory the host cannot see). Fills in *limits; INVALID_ARGUMENT for another name. */
+ * memory the host cannot see). Fills in *limits, which was set up by its _init; INVALID_ARGUMENT for another name. */
 TILEFOLD_API tilefold_status tilefold_vulkan_limits_preset(const char *name, tilefold_vulkan_limits *limits,
                                                            tilefold_message *message);
 
@@ -78,27 +76,27 @@ typedef struct tilefold_vulkan_options {
     VkDevice device;
     bool storage_16bit_enabled;        /* the device was made with storageBuffer16BitAccess */
     bool external_memory_host_enabled; /* and with VK_EXT_external_memory_host */
-    uint32_t queue_family;             /* a family that computes */
-    VkQueue queue;                     /* VK_NULL_HANDLE: plans can only be recorded */
-    void (*lock_queue)(void *user);    /* called around every use of the queue; NULL: nobody else uses it meanwhile */
+    uint8_t reserved[2];
+    uint32_t queue_family;          /* a family that computes */
+    VkQueue queue;                  /* VK_NULL_HANDLE: plans can only be recorded */
+    void (*lock_queue)(void *user); /* called around every use of the queue; NULL: nobody else uses it meanwhile */
     void (*unlock_queue)(void *user);
     void *queue_user;
 
-    tilefold_vulkan_limits limits;
+    const tilefold_vulkan_limits *limits; /* NULL: none but the device's own */
     const void *pipeline_cache; /* what tilefold_vulkan_get_pipeline_cache() gave an earlier context; NULL: nothing */
     size_t pipeline_cache_bytes;
 } tilefold_vulkan_options;
 
-/* A device of tilefold's own, no lower limits, no pipeline cache. */
+/* A device of tilefold's own, no lower limits, no pipeline cache: all zero but the size. */
+TILEFOLD_API void tilefold_vulkan_options_init_sized(tilefold_vulkan_options *options, size_t struct_size);
 static inline void tilefold_vulkan_options_init(tilefold_vulkan_options *options) {
-    memset(options, 0, sizeof *options);
-    options->struct_size = sizeof *options;
-    tilefold_vulkan_limits_init(&options->limits);
+    tilefold_vulkan_options_init_sized(options, sizeof *options);
 }
 
 /* tilefold_context_create() for a Vulkan device, whatever options->device says; options->device_index counts where the device is
- * tilefold's own. The caller owns *context and destroys it before a device of its own; *vulkan and the pipeline cache are not
- * read after the call. INVALID_ARGUMENT, NO_DEVICE, OUT_OF_MEMORY, DEVICE_LOST; UNSUPPORTED for a driver's error that is none of
+ * tilefold's own. The caller owns *context; a device of the caller's outlives the context and all
+ * its plans and imports. *vulkan, the limits and the pipeline cache are not read after the call. INVALID_ARGUMENT, NO_DEVICE, OUT_OF_MEMORY, DEVICE_LOST; UNSUPPORTED for a driver's error that is none of
  * these. Those hold for every function below that calls the driver. */
 TILEFOLD_API tilefold_status tilefold_vulkan_context_create(const tilefold_context_options *options,
                                                             const tilefold_vulkan_options *vulkan,
@@ -118,30 +116,39 @@ typedef struct tilefold_vulkan_requirements {
     int64_t scratch_bytes; /* of the scratch buffer: part of info.scratch_bytes; may be 0. The rest is the plan's own */
     int64_t offset_alignment; /* of the scratch's offset in bytes; a tensor's need only suit its type */
     VkBufferUsageFlags usage; /* that every buffer must have been made with */
+    uint32_t reserved;
 } tilefold_vulkan_requirements;
 
-/* Fills in *requirements, whose struct_size the caller has set. INVALID_ARGUMENT for another size, or for a plan that was not made
+/* All zero but the size. */
+TILEFOLD_API void tilefold_vulkan_requirements_init_sized(tilefold_vulkan_requirements *requirements,
+                                                          size_t struct_size);
+static inline void tilefold_vulkan_requirements_init(tilefold_vulkan_requirements *requirements) {
+    tilefold_vulkan_requirements_init_sized(requirements, sizeof *requirements);
+}
+
+/* Fills in *requirements, which was set up by its _init. INVALID_ARGUMENT for its struct_size, or for a plan that was not made
  * with bind_buffers. */
 TILEFOLD_API tilefold_status tilefold_vulkan_get_requirements(const tilefold_plan *plan,
                                                               tilefold_vulkan_requirements *requirements,
                                                               tilefold_message *message);
 
-/* Element (0, ..., 0) of a tensor lies at this byte of the buffer; the problem's strides say where the others do. */
+/* Element (0, ..., 0) of a tensor lies at byte `offset` of the buffer; the problem's strides say where the others do, none of
+ * them at byte `end` or behind it, so that a wrong buffer is an error. end 0: not known, not checked. */
 typedef struct tilefold_vulkan_range {
     VkBuffer buffer;
-    VkDeviceSize offset;
+    VkDeviceSize offset, end;
 } tilefold_vulkan_range;
 
 /* Every buffer must reach to the end of the 4-byte word that its last element is in. The output must not overlap another. */
 typedef struct tilefold_vulkan_tensors {
     size_t struct_size;
-    tilefold_vulkan_range input, weight, bias, output; /* bias: only where the problem has one */
+    tilefold_vulkan_range input, weight, bias, output; /* bias: only, and always, where the problem has one */
     tilefold_vulkan_range scratch;                     /* only where requirements.scratch_bytes > 0 */
 } tilefold_vulkan_tensors;
 
+TILEFOLD_API void tilefold_vulkan_tensors_init_sized(tilefold_vulkan_tensors *tensors, size_t struct_size);
 static inline void tilefold_vulkan_tensors_init(tilefold_vulkan_tensors *tensors) {
-    memset(tensors, 0, sizeof *tensors);
-    tensors->struct_size = sizeof *tensors;
+    tilefold_vulkan_tensors_init_sized(tensors, sizeof *tensors);
 }
 
 /* A plan together with the buffers it runs on: descriptor sets, and the constants of every part. One binding serves one thread
@@ -149,9 +156,10 @@ static inline void tilefold_vulkan_tensors_init(tilefold_vulkan_tensors *tensors
  * nor must those of one plan that holds its scratch in a texture, which is the plan's own. */
 typedef struct tilefold_vulkan_binding tilefold_vulkan_binding;
 
-/* Binds a plan made with bind_buffers. The caller owns *binding and destroys it before the plan and the buffers; *tensors is not
- * read after the call. Its constants, 256 bytes for each phase and window of the tensors, were counted by the plan.
- * INVALID_ARGUMENT for a plan made otherwise, a missing buffer, or an offset that does not suit. */
+/* Binds a plan made with bind_buffers. The caller owns *binding, which keeps the plan alive, and destroys it before the buffers;
+ * *tensors is not read after the call. Its constants, 256 bytes for each phase and window of the tensors, were counted by the plan.
+ * INVALID_ARGUMENT for a plan made otherwise, a missing buffer, a bias that the problem does not have, an offset that does not
+ * suit, or strides that lead past a range's end. */
 TILEFOLD_API tilefold_status tilefold_vulkan_bind(const tilefold_plan *plan, const tilefold_vulkan_tensors *tensors,
                                                   tilefold_vulkan_binding **binding, tilefold_message *message);
 /* No command buffer recorded from it may be running, or be submitted again. NULL is nothing to destroy. */
@@ -183,11 +191,11 @@ TILEFOLD_API tilefold_status tilefold_vulkan_run(tilefold_vulkan_binding *bindin
 typedef struct tilefold_vulkan_import tilefold_vulkan_import;
 
 /* Imports [memory, memory + bytes) without a copy; the pages at either end are imported whole. The memory must outlive the
- * import, which the caller owns and destroys before the context, after every binding to it. INVALID_ARGUMENT for no memory;
+ * import, which the caller owns, keeps the context alive, and is destroyed after every binding to it. INVALID_ARGUMENT for no memory;
  * UNSUPPORTED where the driver cannot (VK_EXT_external_memory_host), or not that memory. */
 TILEFOLD_API tilefold_status tilefold_vulkan_import_create(tilefold_context *context, void *memory, size_t bytes,
                                                            tilefold_vulkan_import **import, tilefold_message *message);
-/* The buffer over it, and the byte at which `memory` lies. The buffer is the import's. */
+/* The buffer over it, and the bytes at which the memory begins and ends. The buffer is the import's. */
 TILEFOLD_API tilefold_vulkan_range tilefold_vulkan_import_get_range(const tilefold_vulkan_import *import);
 /* The memory stays the caller's. NULL is nothing to destroy. */
 TILEFOLD_API void tilefold_vulkan_import_destroy(tilefold_vulkan_import *import);

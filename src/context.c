@@ -4,6 +4,7 @@
  */
 #include "device.h"
 #include "message.h"
+#include "versioned.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,18 +46,16 @@ size_t tilefold_device_count(void) {
 }
 
 tilefold_status tilefold_get_device_info(size_t number, tilefold_device_info *info, tilefold_message *message) {
-    if (info->struct_size != sizeof *info)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "info.struct_size is %zu, not %zu", info->struct_size,
-                             sizeof *info);
     size_t index = number;
     for (int kind = 0; kind < DEVICE_KINDS; kind++) {
         size_t count = devices[kind]->count();
         if (index < count) {
-            *info = (tilefold_device_info){.struct_size = sizeof *info,
-                                           .kind = devices[kind]->kind,
-                                           .index = (int32_t)index};
-            devices[kind]->describe(index, info);
-            return TILEFOLD_OK;
+            tilefold_device_info full;
+            tilefold_device_info_init(&full);
+            full.kind = devices[kind]->kind;
+            full.index = (int32_t)index;
+            devices[kind]->describe(index, &full);
+            return tilefold_write_device_info(&full, info, message);
         }
         index -= count;
     }
@@ -76,10 +75,6 @@ static void release(void *user, void *memory, size_t bytes) {
 }
 
 static tilefold_status check_options(const tilefold_context_options *options, tilefold_message *message) {
-    if (options->struct_size != sizeof *options)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "options.struct_size is %zu, not %zu: call tilefold_context_options_init()",
-                             options->struct_size, sizeof *options);
     if (options->threads < 0 || options->threads > TILEFOLD_MAX_THREADS)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "threads %d is not 0 to %d", (int)options->threads,
                              TILEFOLD_MAX_THREADS);
@@ -92,8 +87,8 @@ static tilefold_status check_options(const tilefold_context_options *options, ti
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "the allocator has no release");
     if (options->parallel_for.run &&
         (options->parallel_for.threads < 1 || options->parallel_for.threads > TILEFOLD_MAX_THREADS))
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "parallel_for.threads is %d, not 1 to %d",
-                             (int)options->parallel_for.threads, TILEFOLD_MAX_THREADS);
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "parallel_for.threads is %lld, not 1 to %d",
+                             (long long)options->parallel_for.threads, TILEFOLD_MAX_THREADS);
     return TILEFOLD_OK;
 }
 
@@ -116,10 +111,13 @@ tilefold_status tilefold_context_open(const tilefold_context_options *options, c
     tilefold_allocator allocator = options->allocator;
     if (!allocator.allocate) allocator = (tilefold_allocator){allocate, release, NULL};
     size_t bytes = sizeof(tilefold_context) + device->context_bytes;
-    tilefold_context *created = allocator.allocate(allocator.user, bytes, 64);
+    tilefold_context *created = allocator.allocate(allocator.user, bytes, TILEFOLD_ALIGNMENT);
     if (!created) return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "no memory for a context of %zu bytes", bytes);
     memset(created, 0, bytes);
-    *created = (tilefold_context){device, allocator, created + 1};
+    created->device = device;
+    created->allocator = allocator;
+    created->state = created + 1;
+    atomic_init(&created->holds, 1);
     status = device->open(created, options, device_options, message);
     if (status) {
         allocator.release(allocator.user, created, bytes);
@@ -131,11 +129,18 @@ tilefold_status tilefold_context_open(const tilefold_context_options *options, c
 
 tilefold_status tilefold_context_create(const tilefold_context_options *options, tilefold_context **context,
                                         tilefold_message *message) {
-    return tilefold_context_open(options, NULL, context, message);
+    tilefold_context_options full;
+    tilefold_status status = tilefold_read_context_options(options, &full, message);
+    return status ? status : tilefold_context_open(&full, NULL, context, message);
+}
+
+void tilefold_context_hold(tilefold_context *context) {
+    atomic_fetch_add_explicit(&context->holds, 1, memory_order_relaxed);
 }
 
 void tilefold_context_destroy(tilefold_context *context) {
-    if (!context) return;
+    /* What other holders did to the context happened before the last of them closes it. */
+    if (!context || atomic_fetch_sub_explicit(&context->holds, 1, memory_order_acq_rel) > 1) return;
     tilefold_allocator allocator = context->allocator;
     size_t bytes = sizeof *context + context->device->context_bytes;
     context->device->close(context);

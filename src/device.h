@@ -8,6 +8,7 @@
 #ifndef TILEFOLD_DEVICE_H
 #define TILEFOLD_DEVICE_H
 
+#include <stdatomic.h>
 #include <tilefold.h>
 
 #include "geometry.h"
@@ -47,12 +48,15 @@ typedef struct tilefold_device {
 
 struct tilefold_context {
     const tilefold_device *device;
+    atomic_size_t
+        holds; /* of the caller, of plans, of what else was made from it; it closes when the last is given up */
     tilefold_allocator allocator;
     void *state; /* device->context_bytes */
 };
 
 struct tilefold_plan {
-    tilefold_context *context;
+    tilefold_context *context; /* which it holds */
+    atomic_size_t holds;       /* of the caller, and of what was made from it */
     tilefold_problem problem;
     tilefold_plan_options options;
     tilefold_geometry geometry;
@@ -62,11 +66,15 @@ struct tilefold_plan {
     void *state;                 /* device->plan_bytes */
 };
 
+/* One more hold of an object, given up by its _destroy. */
+void tilefold_context_hold(tilefold_context *context);
+void tilefold_plan_hold(tilefold_plan *plan);
+
 /* tilefold_context_create(), with options of the device's own. */
 tilefold_status tilefold_context_open(const tilefold_context_options *options, const void *device_options,
                                       tilefold_context **context, tilefold_message *message);
 
-/* The normal form of a problem that may run under the plan in place of its own, cut into parts as its own is. */
+/* The normal form of a problem of the caller's that may run under the plan in place of its own, cut into parts as its own is. */
 tilefold_status tilefold_resize_geometry(const tilefold_plan *plan, const tilefold_problem *problem,
                                          tilefold_geometry *geometry, tilefold_message *message);
 

@@ -5,6 +5,8 @@
 #include "checked.h"
 #include "device.h"
 #include "message.h"
+#include "strides.h"
+#include "versioned.h"
 
 /* What the caller hands over: none to a device that has its own. */
 static int64_t handed_scratch_bytes(const tilefold_plan *plan) {
@@ -13,82 +15,121 @@ static int64_t handed_scratch_bytes(const tilefold_plan *plan) {
 
 static bool aligned(const void *pointer, size_t alignment) { return (uintptr_t)pointer % alignment == 0; }
 
-tilefold_status tilefold_pack_weight(const tilefold_plan *plan, const void *weight, void *packed, size_t packed_bytes,
+/* A tensor's array, of `bytes` bytes unless that is 0, must reach to the end of its highest element. */
+static tilefold_status check_reach(const char *name, int64_t reach, size_t bytes, tilefold_message *message) {
+    if (bytes == 0 || (uint64_t)reach <= bytes) return TILEFOLD_OK;
+    return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                         "the problem's strides lead to the end of byte %lld of the %s, which has %zu",
+                         (long long)reach, name, bytes);
+}
+
+/* What is handed over must be there and aligned. */
+static tilefold_status check_pointer(const char *name, const void *pointer, size_t alignment,
                                      tilefold_message *message) {
+    if (pointer && aligned(pointer, alignment)) return TILEFOLD_OK;
+    return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "the %s pointer %p is missing or not aligned to %zu bytes",
+                         name, pointer, alignment);
+}
+
+tilefold_status tilefold_pack_weight(const tilefold_plan *plan, const void *weight, size_t weight_bytes, void *packed,
+                                     size_t packed_bytes, tilefold_message *message) {
     int64_t needed = plan->info.packed_weight_bytes;
     if (needed == 0) return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "this plan holds no packed weights");
-    if (!weight || !packed || !aligned(packed, 64))
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "weight %p and packed weight %p must be there, the latter aligned to 64 bytes", weight,
-                             packed);
+    tilefold_status status = check_pointer("weight", weight, tilefold_type_bytes(plan->problem.type), message);
+    if (!status) status = check_reach("weight", tilefold_get_reach(&plan->geometry).weight, weight_bytes, message);
+    if (!status) status = check_pointer("packed weight", packed, TILEFOLD_ALIGNMENT, message);
+    if (status) return status;
     if (packed_bytes < (size_t)needed)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "packed weights take %lld bytes, not %zu",
                              (long long)needed, packed_bytes);
     return plan->context->device->pack_weight(plan, weight, packed, message);
 }
 
-static tilefold_status check_execution(const tilefold_plan *plan, const tilefold_execution *e,
-                                       tilefold_message *message) {
-    if (e->struct_size != sizeof *e)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "execution.struct_size is %zu, not %zu: call tilefold_execution_init()", e->struct_size,
-                             sizeof *e);
-    bool packed = plan->info.packed_weight_bytes > 0;
+/* Whether everything is handed over that computing the geometry, the plan's or a smaller one, reads and writes. */
+static tilefold_status check_execution(const tilefold_plan *plan, const tilefold_geometry *geometry,
+                                       const tilefold_execution *e, tilefold_message *message) {
+    bool packed = plan->info.packed_weight_bytes > 0, images = geometry->batch > 0;
+    bool biased = geometry->bias_type != TILEFOLD_NONE;
     int64_t scratch_bytes = handed_scratch_bytes(plan);
+    size_t element = tilefold_type_bytes(geometry->type), bias_element = tilefold_type_bytes(geometry->bias_type);
+    tilefold_reach reach = tilefold_get_reach(geometry);
     const struct {
+        const char *name;
         const void *pointer;
         bool needed;
-        size_t alignment;
-        const char *name;
-    } pointers[] = {
-        {e->input, plan->problem.batch > 0, tilefold_type_bytes(plan->problem.type), "input"},
-        {e->output, plan->problem.batch > 0, tilefold_type_bytes(plan->problem.type), "output"},
-        {e->weight, !packed, tilefold_type_bytes(plan->problem.type), "weight"},
-        {e->packed_weight, packed, 64, "packed weight"},
-        {e->bias, plan->problem.bias_type != TILEFOLD_NONE, tilefold_type_bytes(plan->problem.bias_type), "bias"},
-        {e->scratch, scratch_bytes > 0, 64, "scratch"},
+        size_t alignment, bytes; /* bytes that the caller says there are, 0 where that is not known */
+        int64_t reach;
+    } arrays[] = {
+        {"input", e->input, images, element, e->input_bytes, reach.input},
+        {"output", e->output, images, element, e->output_bytes, reach.output},
+        {"weight", e->weight, !packed, element, e->weight_bytes, reach.weight},
+        {"packed weight", e->packed_weight, packed, TILEFOLD_ALIGNMENT, e->packed_weight_bytes,
+         plan->info.packed_weight_bytes},
+        {"bias", e->bias, biased, bias_element, e->bias_bytes, reach.bias},
+        {"scratch", e->scratch, scratch_bytes > 0, TILEFOLD_ALIGNMENT, 0, 0},
     };
-    for (size_t i = 0; i < sizeof pointers / sizeof pointers[0]; i++)
-        if (pointers[i].needed && (!pointers[i].pointer || !aligned(pointers[i].pointer, pointers[i].alignment)))
-            return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                                 "the %s pointer %p is missing or not aligned to %zu bytes", pointers[i].name,
-                                 pointers[i].pointer, pointers[i].alignment);
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
+        if (!arrays[i].needed) continue;
+        tilefold_status status = check_pointer(arrays[i].name, arrays[i].pointer, arrays[i].alignment, message);
+        if (!status) status = check_reach(arrays[i].name, arrays[i].reach, arrays[i].bytes, message);
+        if (status) return status;
+    }
+    if (!biased && e->bias)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "there is a bias pointer, %p, but the problem's bias_type is none", e->bias);
     if (e->scratch_bytes < (size_t)scratch_bytes)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "scratch is %zu bytes, the plan needs %lld",
                              e->scratch_bytes, (long long)scratch_bytes);
     return TILEFOLD_OK;
 }
 
+/* Reads the caller's execution and computes the geometry. */
+static tilefold_status execute(const tilefold_plan *plan, const tilefold_geometry *geometry,
+                               const tilefold_execution *execution, tilefold_message *message) {
+    tilefold_execution full;
+    tilefold_status status = tilefold_read_execution(execution, &full, message);
+    if (!status) status = check_execution(plan, geometry, &full, message);
+    if (status || geometry->batch == 0) return status;
+    return plan->context->device->execute(plan, geometry, &full, message);
+}
+
 tilefold_status tilefold_execute(const tilefold_plan *plan, const tilefold_execution *execution,
                                  tilefold_message *message) {
-    tilefold_status status = check_execution(plan, execution, message);
-    if (status || plan->problem.batch == 0) return status;
-    return plan->context->device->execute(plan, &plan->geometry, execution, message);
+    return execute(plan, &plan->geometry, execution, message);
+}
+
+/* What a plan may read side by side, because the bound's channels, or groups of one channel each, lie so. */
+static tilefold_status check_channels(const tilefold_problem *bound, const tilefold_problem *problem,
+                                      tilefold_message *message) {
+    const tilefold_tensor_strides *planned = &bound->input_stride, *given = &problem->input_stride;
+    bool channels_apart = bound->in_channels > bound->groups && planned->channel == 1 && given->channel != 1;
+    bool groups_apart = bound->groups > 1 && planned->group == 1 && given->group != 1;
+    if (!channels_apart && !groups_apart) return TILEFOLD_OK;
+    return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                         "the plan's input has its %s side by side, this one has them %lld elements apart",
+                         channels_apart ? "channels" : "groups",
+                         (long long)(channels_apart ? given->channel : given->group));
 }
 
 /* Everything but the batch, the spatial sizes and the tensors' strides must be the plan's. */
 static tilefold_status check_resized(const tilefold_problem *bound, const tilefold_problem *problem,
                                      tilefold_message *message) {
-    tilefold_problem same = *problem;
-    same.batch = bound->batch;
-    memcpy(same.input_size, bound->input_size, sizeof same.input_size);
-    same.input_stride = bound->input_stride;
-    same.output_stride = bound->output_stride;
-    bool equal = same.struct_size == bound->struct_size && same.op == bound->op && same.type == bound->type &&
-                 same.bias_type == bound->bias_type && same.rank == bound->rank &&
-                 same.in_channels == bound->in_channels && same.out_channels == bound->out_channels &&
-                 same.groups == bound->groups && same.flip == bound->flip && same.clamp_low == bound->clamp_low &&
-                 same.clamp_high == bound->clamp_high && same.weight_stride.group == bound->weight_stride.group &&
-                 same.weight_stride.out_channel == bound->weight_stride.out_channel &&
-                 same.weight_stride.in_channel == bound->weight_stride.in_channel;
+    bool equal = problem->op == bound->op && problem->type == bound->type && problem->bias_type == bound->bias_type &&
+                 problem->rank == bound->rank && problem->in_channels == bound->in_channels &&
+                 problem->out_channels == bound->out_channels && problem->groups == bound->groups &&
+                 problem->flip == bound->flip && problem->clamp_low == bound->clamp_low &&
+                 problem->clamp_high == bound->clamp_high &&
+                 problem->weight_stride.group == bound->weight_stride.group &&
+                 problem->weight_stride.out_channel == bound->weight_stride.out_channel &&
+                 problem->weight_stride.in_channel == bound->weight_stride.in_channel;
     for (int32_t axis = 0; equal && axis < bound->rank; axis++)
-        equal = same.kernel[axis] == bound->kernel[axis] && same.stride[axis] == bound->stride[axis] &&
-                same.dilation[axis] == bound->dilation[axis] &&
-                same.input_dilation[axis] == bound->input_dilation[axis] &&
-                same.padding_begin[axis] == bound->padding_begin[axis] &&
-                same.padding_end[axis] == bound->padding_end[axis] &&
-                same.output_padding[axis] == bound->output_padding[axis] &&
-                same.weight_stride.spatial[axis] == bound->weight_stride.spatial[axis];
+        equal = problem->kernel[axis] == bound->kernel[axis] && problem->stride[axis] == bound->stride[axis] &&
+                problem->dilation[axis] == bound->dilation[axis] &&
+                problem->input_dilation[axis] == bound->input_dilation[axis] &&
+                problem->padding_begin[axis] == bound->padding_begin[axis] &&
+                problem->padding_end[axis] == bound->padding_end[axis] &&
+                problem->output_padding[axis] == bound->output_padding[axis] &&
+                problem->weight_stride.spatial[axis] == bound->weight_stride.spatial[axis];
     if (!equal)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
                              "the problem differs from the plan's in more than batch, input sizes and tensor strides");
@@ -100,17 +141,15 @@ static tilefold_status check_resized(const tilefold_problem *bound, const tilefo
             return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
                                  "input size %lld of axis %d is above the plan's %lld",
                                  (long long)problem->input_size[axis], (int)axis, (long long)bound->input_size[axis]);
-    if (bound->input_stride.channel == 1 && problem->input_stride.channel != 1 && problem->in_channels > 1)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "the plan's input has its channels side by side, this one has them %lld elements apart",
-                             (long long)problem->input_stride.channel);
-    return TILEFOLD_OK;
+    return check_channels(bound, problem, message);
 }
 
 tilefold_status tilefold_resize_geometry(const tilefold_plan *plan, const tilefold_problem *problem,
                                          tilefold_geometry *geometry, tilefold_message *message) {
-    tilefold_status status = check_resized(&plan->problem, problem, message);
-    if (!status) status = tilefold_geometry_init(geometry, problem, message);
+    tilefold_problem full;
+    tilefold_status status = tilefold_read_problem(problem, &full, message);
+    if (!status) status = check_resized(&plan->problem, &full, message);
+    if (!status) status = tilefold_geometry_init(geometry, &full, message);
     if (!status && plan->geometry.folded) tilefold_geometry_fold(geometry);
     return status;
 }
@@ -119,9 +158,7 @@ tilefold_status tilefold_execute_resized(const tilefold_plan *plan, const tilefo
                                          const tilefold_execution *execution, tilefold_message *message) {
     tilefold_geometry geometry;
     tilefold_status status = tilefold_resize_geometry(plan, problem, &geometry, message);
-    if (!status) status = check_execution(plan, execution, message);
-    if (status || problem->batch == 0) return status;
-    return plan->context->device->execute(plan, &geometry, execution, message);
+    return status ? status : execute(plan, &geometry, execution, message);
 }
 
 tilefold_status tilefold_convolve(tilefold_context *context, const tilefold_problem *problem,
@@ -132,13 +169,13 @@ tilefold_status tilefold_convolve(tilefold_context *context, const tilefold_prob
     if (status) return status;
     const tilefold_allocator *allocator = &context->allocator;
     size_t scratch_bytes = (size_t)handed_scratch_bytes(plan), packed_bytes = (size_t)plan->info.packed_weight_bytes;
-    void *scratch = scratch_bytes ? allocator->allocate(allocator->user, scratch_bytes, 64) : NULL;
-    void *packed = packed_bytes ? allocator->allocate(allocator->user, packed_bytes, 64) : NULL;
+    void *scratch = scratch_bytes ? allocator->allocate(allocator->user, scratch_bytes, TILEFOLD_ALIGNMENT) : NULL;
+    void *packed = packed_bytes ? allocator->allocate(allocator->user, packed_bytes, TILEFOLD_ALIGNMENT) : NULL;
     if ((scratch_bytes && !scratch) || (packed_bytes && !packed))
         status = tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY,
                                "no memory for %zu bytes of scratch and %zu of packed weights", scratch_bytes,
                                packed_bytes);
-    if (!status && packed) status = tilefold_pack_weight(plan, weight, packed, packed_bytes, message);
+    if (!status && packed) status = tilefold_pack_weight(plan, weight, 0, packed, packed_bytes, message);
     if (!status) {
         tilefold_execution execution;
         tilefold_execution_init(&execution);

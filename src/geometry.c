@@ -3,32 +3,9 @@
 
 #include "checked.h"
 #include "message.h"
-
-/* Products of two residues modulo an input dilation. Without 128-bit integers the dilation is limited so that 64 do. */
-#ifdef __SIZEOF_INT128__
-__extension__ typedef unsigned __int128 wide;
-#define MAX_INPUT_DILATION (INT64_MAX / 4)
-#else
-typedef uint64_t wide;
-#define MAX_INPUT_DILATION INT32_MAX
-#endif
-
-/* No size, position or offset may pass this, so that sums of a few of them still fit. */
-#define MAX_POSITION (INT64_MAX / 8)
-
-static int64_t multiply_modulo(int64_t a, int64_t b, int64_t modulus) {
-    return (int64_t)((wide)a * (wide)b % (wide)modulus);
-}
-
-/* The x in [0, modulus) with a*x = 1 (mod modulus), for gcd(a, modulus) = 1; by Euclid's algorithm. */
-static int64_t inverse_modulo(int64_t a, int64_t modulus) {
-    int64_t r0 = modulus, r1 = tilefold_modulo(a, modulus), t0 = 0, t1 = 1;
-    while (r1) {
-        int64_t quotient = r0 / r1, r2 = r0 - quotient * r1, t2 = t0 - quotient * t1;
-        r0 = r1, r1 = r2, t0 = t1, t1 = t2;
-    }
-    return modulus == 1 ? 0 : tilefold_modulo(t0, modulus);
-}
+#include "modular.h"
+#include "strides.h"
+#include "versioned.h"
 
 /* More columns than this gain nothing from being computed together. */
 #define MAX_FOLDED_COLUMNS INT32_MAX
@@ -58,17 +35,13 @@ static tilefold_status check_axis(const tilefold_problem *p, int32_t axis, tilef
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "output padding of axis %d is %lld; %s", (int)axis,
                              (long long)p->output_padding[axis],
                              transposed ? "it must not be negative" : "only a transposed convolution has one");
-    if ((transposed ? p->stride[axis] : p->input_dilation[axis]) > MAX_INPUT_DILATION)
+    if ((transposed ? p->stride[axis] : p->input_dilation[axis]) > TILEFOLD_MAX_MODULUS)
         return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "input dilation of axis %d is above %lld", (int)axis,
-                             (long long)MAX_INPUT_DILATION);
+                             (long long)TILEFOLD_MAX_MODULUS);
     return TILEFOLD_OK;
 }
 
 static tilefold_status check_fields(const tilefold_problem *p, tilefold_message *message) {
-    if (p->struct_size != sizeof *p)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "problem.struct_size is %zu, not %zu: call tilefold_problem_init()", p->struct_size,
-                             sizeof *p);
     if (p->op != TILEFOLD_CONV && p->op != TILEFOLD_CONV_TRANSPOSE)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "op %d is unknown", (int)p->op);
     if (p->type < TILEFOLD_F32 || p->type > TILEFOLD_BF16)
@@ -99,7 +72,7 @@ static tilefold_status check_fields(const tilefold_problem *p, tilefold_message 
     return TILEFOLD_OK;
 }
 
-static bool in_bounds(int64_t value) { return value <= MAX_POSITION && value >= -MAX_POSITION; }
+static bool in_bounds(int64_t value) { return value <= TILEFOLD_MAX_POSITION && value >= -TILEFOLD_MAX_POSITION; }
 
 /* a*b + c, bounded. */
 static bool multiply_add(int64_t a, int64_t b, int64_t c, int64_t *out) {
@@ -122,8 +95,8 @@ static bool axis_output(const tilefold_problem *p, int32_t axis, int64_t *output
     return in_bounds(*output) && multiply_add(tilefold_max(*output, 1) - 1, transposed ? 1 : p->stride[axis], 0, &last);
 }
 
-tilefold_status tilefold_output_size(const tilefold_problem *problem, int64_t output_size[TILEFOLD_MAX_RANK],
-                                     tilefold_message *message) {
+tilefold_status tilefold_find_output_size(const tilefold_problem *problem, int64_t output_size[TILEFOLD_MAX_RANK],
+                                          tilefold_message *message) {
     tilefold_status status = check_fields(problem, message);
     if (status) return status;
     int64_t output[TILEFOLD_MAX_RANK];
@@ -143,96 +116,21 @@ tilefold_status tilefold_output_size(const tilefold_problem *problem, int64_t ou
     return TILEFOLD_OK;
 }
 
-/* --------------------------------------------------------------------------------------------------- strides ---- */
-
-/* Row-major strides of a dense tensor of the given sizes, outermost first; false on overflow of its byte count. */
-static bool dense(int count, const int64_t *sizes, int64_t **strides) {
-    int64_t stride = 1;
-    for (int i = count - 1; i >= 0; i--) {
-        *strides[i] = stride;
-        if (!tilefold_multiply(stride, tilefold_max(sizes[i], 1), &stride) || stride > MAX_POSITION / 4) return false;
-    }
-    return true;
-}
-
-static bool dense_tensor(tilefold_layout layout, int32_t rank, int64_t batch, int64_t channels, const int64_t *spatial,
-                         tilefold_tensor_strides *out) {
-    int64_t sizes[TILEFOLD_MAX_RANK + 2] = {batch}, *strides[TILEFOLD_MAX_RANK + 2] = {&out->batch};
-    int channel_at = layout == TILEFOLD_CHANNELS_FIRST ? 1 : rank + 1,
-        spatial_at = layout == TILEFOLD_CHANNELS_FIRST ? 2 : 1;
-    sizes[channel_at] = channels;
-    strides[channel_at] = &out->channel;
-    for (int32_t axis = 0; axis < rank; axis++) {
-        sizes[spatial_at + axis] = spatial[axis];
-        strides[spatial_at + axis] = &out->spatial[axis];
-    }
-    return dense(rank + 2, sizes, strides);
-}
-
-/* The three weight layouts, outermost first: (G, O/G, C/G, k), transposed channels-first (G, C/G, O/G, k), and
- * channels-last (G, O/G, k, C/G); G and the channels after it make up one dimension of the caller's array. */
-static bool dense_weight(tilefold_layout layout, const tilefold_problem *p, tilefold_weight_strides *out) {
-    int64_t sizes[TILEFOLD_MAX_RANK + 3], *strides[TILEFOLD_MAX_RANK + 3];
-    bool last = layout == TILEFOLD_CHANNELS_LAST, in_first = !last && p->op == TILEFOLD_CONV_TRANSPOSE;
-    int in_at = last ? p->rank + 2 : in_first ? 1 : 2, out_at = in_first ? 2 : 1, spatial_at = last ? 2 : 3;
-    sizes[0] = p->groups, strides[0] = &out->group;
-    sizes[out_at] = p->out_channels / p->groups, strides[out_at] = &out->out_channel;
-    sizes[in_at] = p->in_channels / p->groups, strides[in_at] = &out->in_channel;
-    for (int32_t axis = 0; axis < p->rank; axis++) {
-        sizes[spatial_at + axis] = p->kernel[axis];
-        strides[spatial_at + axis] = &out->spatial[axis];
-    }
-    return dense(p->rank + 3, sizes, strides);
+tilefold_status tilefold_output_size(const tilefold_problem *problem, int64_t output_size[TILEFOLD_MAX_RANK],
+                                     tilefold_message *message) {
+    tilefold_problem full;
+    tilefold_status status = tilefold_read_problem(problem, &full, message);
+    return status ? status : tilefold_find_output_size(&full, output_size, message);
 }
 
 tilefold_status tilefold_problem_set_layout(tilefold_problem *problem, tilefold_layout layout,
                                             tilefold_message *message) {
-    if (layout != TILEFOLD_CHANNELS_FIRST && layout != TILEFOLD_CHANNELS_LAST)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "layout %d is unknown", (int)layout);
+    tilefold_problem full;
     int64_t output_size[TILEFOLD_MAX_RANK];
-    tilefold_status status = tilefold_output_size(problem, output_size, message);
-    if (status) return status;
-    tilefold_problem p = *problem;
-    if (!dense_tensor(layout, p.rank, p.batch, p.in_channels, p.input_size, &p.input_stride))
-        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the input does not fit 64 bits");
-    if (!dense_tensor(layout, p.rank, p.batch, p.out_channels, output_size, &p.output_stride))
-        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the output does not fit 64 bits");
-    if (!dense_weight(layout, &p, &p.weight_stride))
-        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the weight does not fit 64 bits");
-    *problem = p;
-    return TILEFOLD_OK;
-}
-
-/* Adds (size - 1) * |stride| to *reach; false on overflow. */
-static bool extend(int64_t size, int64_t stride, int64_t *reach) {
-    int64_t step;
-    if (stride < -MAX_POSITION || stride > MAX_POSITION) return false;
-    return tilefold_multiply(tilefold_max(size, 1) - 1, stride < 0 ? -stride : stride, &step) &&
-           tilefold_add(*reach, step, reach) && *reach <= MAX_POSITION / 4;
-}
-
-static bool tensor_fits(const tilefold_tensor_strides *strides, int32_t rank, int64_t batch, int64_t channels,
-                        const int64_t *spatial) {
-    int64_t reach = 0;
-    if (!extend(batch, strides->batch, &reach) || !extend(channels, strides->channel, &reach)) return false;
-    for (int32_t axis = 0; axis < rank; axis++)
-        if (!extend(spatial[axis], strides->spatial[axis], &reach)) return false;
-    return true;
-}
-
-static bool weight_fits(const tilefold_problem *p) {
-    const tilefold_weight_strides *strides = &p->weight_stride;
-    int64_t reach = 0, elements = p->in_channels / p->groups;
-    if (!tilefold_multiply(elements, p->out_channels, &elements)) return false;
-    if (!extend(p->groups, strides->group, &reach) ||
-        !extend(p->out_channels / p->groups, strides->out_channel, &reach) ||
-        !extend(p->in_channels / p->groups, strides->in_channel, &reach))
-        return false;
-    for (int32_t axis = 0; axis < p->rank; axis++) {
-        if (!extend(p->kernel[axis], strides->spatial[axis], &reach)) return false;
-        if (!tilefold_multiply(elements, p->kernel[axis], &elements)) return false;
-    }
-    return elements <= MAX_POSITION / 16384; /* leaves room for the bytes of any panel made of them */
+    tilefold_status status = tilefold_read_problem(problem, &full, message);
+    if (!status) status = tilefold_find_output_size(&full, output_size, message);
+    if (!status) status = tilefold_make_dense(&full, output_size, layout, message);
+    return status ? status : tilefold_write_problem(&full, problem, message);
 }
 
 /* ----------------------------------------------------------------------------------------------- normal form ---- */
@@ -249,7 +147,7 @@ static void init_axis(tilefold_axis *axis, const tilefold_problem *p, int32_t at
     axis->phases = axis->input_dilation / tilefold_gcd(axis->stride, axis->input_dilation);
     axis->common = tilefold_gcd(p->dilation[at], axis->input_dilation);
     axis->tap_period = axis->input_dilation / axis->common;
-    axis->tap_inverse = inverse_modulo(axis->tap_step / axis->common, axis->tap_period);
+    axis->tap_inverse = tilefold_inverse_modulo(axis->tap_step / axis->common, axis->tap_period);
     axis->folded = false;
 }
 
@@ -268,10 +166,10 @@ static void init_unit_axis(tilefold_axis *axis) {
 static void init_strides(tilefold_geometry *g, const tilefold_problem *p) {
     g->in_batch = p->input_stride.batch;
     g->in_channel = p->input_stride.channel;
-    g->in_group = p->input_stride.channel * g->in_channels;
+    g->in_group = p->input_stride.group;
     g->out_batch = p->output_stride.batch;
     g->out_channel = p->output_stride.channel;
-    g->out_group = p->output_stride.channel * g->out_channels;
+    g->out_group = p->output_stride.group;
     g->weight_group = p->weight_stride.group;
     g->weight_out = p->weight_stride.out_channel;
     g->weight_in = p->weight_stride.in_channel;
@@ -285,8 +183,9 @@ static void init_strides(tilefold_geometry *g, const tilefold_problem *p) {
     }
 }
 
-/* The stride of an axis of size 1 may be anything; it is never taken. */
+/* The stride of an axis of size 1, or of the only group, may be anything; it is never taken. */
 static void drop_idle_strides(tilefold_geometry *g) {
+    if (g->groups == 1) g->in_group = g->out_group = 0;
     for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
         if (g->axis[axis].input == 1) g->in_axis[axis] = 0;
         if (g->axis[axis].output == 1) g->out_axis[axis] = 0;
@@ -296,13 +195,9 @@ static void drop_idle_strides(tilefold_geometry *g) {
 tilefold_status tilefold_geometry_init(tilefold_geometry *geometry, const tilefold_problem *problem,
                                        tilefold_message *message) {
     int64_t output_size[TILEFOLD_MAX_RANK];
-    tilefold_status status = tilefold_output_size(problem, output_size, message);
+    tilefold_status status = tilefold_find_output_size(problem, output_size, message);
+    if (!status) status = tilefold_check_strides(problem, output_size, message);
     if (status) return status;
-    if (!tensor_fits(&problem->input_stride, problem->rank, problem->batch, problem->in_channels, problem->input_size))
-        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the input's strides lead past 64 bits");
-    if (!tensor_fits(&problem->output_stride, problem->rank, problem->batch, problem->out_channels, output_size))
-        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the output's strides lead past 64 bits");
-    if (!weight_fits(problem)) return tilefold_fail(message, TILEFOLD_OVERFLOW, "the weight does not fit 64 bits");
 
     tilefold_geometry g = {.type = problem->type,
                            .bias_type = problem->bias_type,
@@ -322,7 +217,7 @@ tilefold_status tilefold_geometry_init(tilefold_geometry *geometry, const tilefo
             init_axis(&g.axis[axis], problem, at, output_size[at]);
         fits = fits && tilefold_multiply(outputs, g.axis[axis].output, &outputs);
     }
-    if (!fits || outputs > MAX_POSITION)
+    if (!fits || outputs > TILEFOLD_MAX_POSITION)
         return tilefold_fail(message, TILEFOLD_OVERFLOW, "the number of outputs does not fit 64 bits");
     init_strides(&g, problem);
     drop_idle_strides(&g);
@@ -429,7 +324,7 @@ static int64_t first_tap(const tilefold_axis *axis, int64_t phase) {
     int64_t at = phase * axis->stride + axis->origin;
     if (at % axis->common) return -1;
     int64_t residue = tilefold_modulo(-(at / axis->common), axis->tap_period);
-    int64_t tap = multiply_modulo(residue, axis->tap_inverse, axis->tap_period);
+    int64_t tap = tilefold_multiply_modulo(residue, axis->tap_inverse, axis->tap_period);
     return tap < axis->kernel ? tap : -1;
 }
 
@@ -482,7 +377,7 @@ static uint64_t floor_sum(uint64_t n, uint64_t m, uint64_t a, uint64_t b) {
     for (;;) {
         sum += (n & 1 ? (n - 1) / 2 * n : n / 2 * (n - 1)) * (a / m) + n * (b / m);
         a %= m, b %= m;
-        wide top = (wide)a * n + b;
+        tilefold_wide top = (tilefold_wide)a * n + b;
         if (top < m) return sum;
         n = (uint64_t)(top / m);
         b = (uint64_t)(top % m);
@@ -504,14 +399,14 @@ static int64_t phases_with_tap_below(const tilefold_axis *axis, int64_t limit, i
     if (bound <= 0 || axis->origin % h) return 0;
     /* r*S + B must be a multiple of g: r = r0 + i*step. */
     int64_t step = axis->common / h;
-    int64_t inverse = inverse_modulo(axis->stride / h, step);
-    int64_t r0 = multiply_modulo(tilefold_modulo(-(axis->origin / h), step), inverse, step);
+    int64_t inverse = tilefold_inverse_modulo(axis->stride / h, step);
+    int64_t r0 = tilefold_multiply_modulo(tilefold_modulo(-(axis->origin / h), step), inverse, step);
     if (r0 >= limit) return 0;
     int64_t n = (limit - 1 - r0) / step + 1, m = axis->tap_period;
     /* The first tap is -((r*S + B) / g) * inverse mod m, linear in i. */
-    int64_t b = multiply_modulo(tilefold_modulo(-((r0 * axis->stride + axis->origin) / axis->common), m),
-                                axis->tap_inverse, m);
-    int64_t a = multiply_modulo(tilefold_modulo(-(axis->stride / h), m), axis->tap_inverse, m);
+    int64_t b = tilefold_multiply_modulo(tilefold_modulo(-((r0 * axis->stride + axis->origin) / axis->common), m),
+                                         axis->tap_inverse, m);
+    int64_t a = tilefold_multiply_modulo(tilefold_modulo(-(axis->stride / h), m), axis->tap_inverse, m);
     return count_below(n, m, a, b, tilefold_min(bound, m));
 }
 

@@ -89,14 +89,18 @@ typedef struct tilefold_geometry {
     tilefold_axis axis[TILEFOLD_AXES];
     bool folded; /* every axis with L > 1 is */
     float clamp_low, clamp_high;
-    /* Element strides. Group strides are those of whole groups of channels; the weight's offset and signs carry flip. */
+    /* Element strides, those of groups independent of those of channels. The weight's offset and signs carry flip. */
     int64_t in_batch, in_group, in_channel, in_axis[TILEFOLD_AXES];
     int64_t out_batch, out_group, out_channel, out_axis[TILEFOLD_AXES];
     int64_t weight_group, weight_out, weight_in, weight_axis[TILEFOLD_AXES], weight_offset;
 } tilefold_geometry;
 
-/* Checks every field and every product of sizes that the library will form, and brings the problem to normal form, cut by
- * phase. INVALID_ARGUMENT, OVERFLOW, UNSUPPORTED. */
+/* tilefold_output_size() of a problem that has been read: see versioned.h. */
+tilefold_status tilefold_find_output_size(const tilefold_problem *problem, int64_t output_size[TILEFOLD_MAX_RANK],
+                                          tilefold_message *message);
+
+/* Checks every field and every product of sizes that the library will form, and brings the problem, which has been read, to
+ * normal form, cut by phase. INVALID_ARGUMENT, OVERFLOW, UNSUPPORTED. */
 tilefold_status tilefold_geometry_init(tilefold_geometry *geometry, const tilefold_problem *problem,
                                        tilefold_message *message);
 

@@ -5,14 +5,11 @@
 #include "checked.h"
 #include "device.h"
 #include "message.h"
+#include "versioned.h"
 
 #include <stdio.h>
 
 static tilefold_status check_options(const tilefold_plan_options *options, tilefold_message *message) {
-    if (options->struct_size != sizeof *options)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "options.struct_size is %zu, not %zu: call tilefold_plan_options_init()",
-                             options->struct_size, sizeof *options);
     if (options->scratch_limit_bytes < 0 || options->max_buffer_bytes < 0)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
                              "scratch limit %lld and buffer limit %lld must not be negative",
@@ -26,7 +23,6 @@ static tilefold_status check_options(const tilefold_plan_options *options, tilef
 
 static void fill_info(tilefold_plan *plan) {
     tilefold_plan_info *info = &plan->info;
-    info->struct_size = sizeof *info;
     info->device = plan->context->device->kind;
     info->scratch_limit_bytes = plan->options.scratch_limit_bytes;
     info->plan_bytes = plan->own_bytes;
@@ -40,23 +36,27 @@ static void fill_info(tilefold_plan *plan) {
 tilefold_status tilefold_plan_create(tilefold_context *context, const tilefold_problem *problem,
                                      const tilefold_plan_options *options, tilefold_plan **plan,
                                      tilefold_message *message) {
-    tilefold_status status = check_options(options, message);
-    if (status) return status;
+    tilefold_plan_options full_options;
+    tilefold_problem full_problem;
     tilefold_geometry geometry;
-    status = tilefold_geometry_init(&geometry, problem, message);
+    tilefold_status status = tilefold_read_plan_options(options, &full_options, message);
+    if (!status) status = check_options(&full_options, message);
+    if (!status) status = tilefold_read_problem(problem, &full_problem, message);
+    if (!status) status = tilefold_geometry_init(&geometry, &full_problem, message);
     if (status) return status;
 
     size_t bytes = sizeof(tilefold_plan) + context->device->plan_bytes;
-    tilefold_plan *created = context->allocator.allocate(context->allocator.user, bytes, 64);
+    tilefold_plan *created = context->allocator.allocate(context->allocator.user, bytes, TILEFOLD_ALIGNMENT);
     if (!created) return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "no memory for a plan of %zu bytes", bytes);
     memset(created, 0, bytes);
-    *created = (tilefold_plan){.context = context,
-                               .problem = *problem,
-                               .options = *options,
-                               .geometry = geometry,
-                               .own_bytes = (int64_t)bytes,
-                               .state = created + 1};
-    int64_t limit = options->scratch_limit_bytes;
+    created->context = context;
+    created->problem = full_problem;
+    created->options = full_options;
+    created->geometry = geometry;
+    created->own_bytes = (int64_t)bytes;
+    created->state = created + 1;
+    atomic_init(&created->holds, 1);
+    int64_t limit = full_options.scratch_limit_bytes;
     created->scratch_limit_bytes = tilefold_max(0, limit - created->own_bytes);
     status = context->device->plan(created, message);
     if (status) {
@@ -64,21 +64,23 @@ tilefold_status tilefold_plan_create(tilefold_context *context, const tilefold_p
         return status;
     }
     fill_info(created);
+    tilefold_context_hold(context);
     *plan = created;
     return TILEFOLD_OK;
 }
 
+void tilefold_plan_hold(tilefold_plan *plan) { atomic_fetch_add_explicit(&plan->holds, 1, memory_order_relaxed); }
+
 void tilefold_plan_destroy(tilefold_plan *plan) {
-    if (!plan) return;
+    if (!plan || atomic_fetch_sub_explicit(&plan->holds, 1, memory_order_acq_rel) > 1) return;
     tilefold_context *context = plan->context;
     context->device->release(plan);
     context->allocator.release(context->allocator.user, plan, (size_t)plan->own_bytes);
+    tilefold_context_destroy(context);
 }
 
-void tilefold_plan_get_info(const tilefold_plan *plan, tilefold_plan_info *info) {
-    size_t bytes = info->struct_size < sizeof *info ? info->struct_size : sizeof *info;
-    memcpy(info, &plan->info, bytes);
-    if (bytes >= sizeof info->struct_size) info->struct_size = bytes;
+tilefold_status tilefold_plan_get_info(const tilefold_plan *plan, tilefold_plan_info *info, tilefold_message *message) {
+    return tilefold_write_plan_info(&plan->info, info, message);
 }
 
 /* ------------------------------------------------------------------------------------------------------ print ---- */

@@ -52,7 +52,8 @@ static tilefold_status import_all(tilefold_context *context, const tensors *t, b
 
 tilefold_status bound_open(tilefold_context *context, const tilefold_plan *plan, const tensors *t, bound **opened,
                            tilefold_message *message) {
-    tilefold_vulkan_requirements needs = {.struct_size = sizeof needs};
+    tilefold_vulkan_requirements needs;
+    tilefold_vulkan_requirements_init(&needs);
     tilefold_status status = tilefold_vulkan_get_requirements(plan, &needs, message);
     if (status) return status;
     bound *b = calloc(1, sizeof *b);

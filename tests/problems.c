@@ -187,22 +187,36 @@ static void random_strides(rng *r, int dimensions, const int64_t *size, int64_t 
     }
 }
 
+/* Of a tensor of these sizes, (image, group, channel of it, spatial...): groups by themselves, or as one with their channels. */
+static void random_tensor_strides(rng *r, int rank, const int64_t *size, tilefold_tensor_strides *s) {
+    int64_t *stride[6] = {&s->batch, &s->group, &s->channel, &s->spatial[0], &s->spatial[1], &s->spatial[2]};
+    if (rng_percent(r, 50)) {
+        random_strides(r, 3 + rank, size, stride);
+        return;
+    }
+    int64_t joined[5] = {size[0], size[1] * size[2], size[3], size[4], size[5]};
+    int64_t *joined_stride[5] = {stride[0], stride[2], stride[3], stride[4], stride[5]};
+    random_strides(r, 2 + rank, joined, joined_stride);
+    s->group = s->channel * size[2];
+}
+
 void randomize_strides(tilefold_problem *p, rng *r) {
-    int64_t in[5] = {p->batch, p->in_channels}, out[5] = {p->batch, p->out_channels};
+    int64_t in[6] = {p->batch, p->groups, p->in_channels / p->groups};
+    int64_t out[6] = {p->batch, p->groups, p->out_channels / p->groups};
     int64_t weight[6] = {p->groups, p->out_channels / p->groups, p->in_channels / p->groups};
-    tilefold_tensor_strides *i = &p->input_stride, *o = &p->output_stride;
+    tilefold_tensor_strides *i = &p->input_stride;
     tilefold_weight_strides *w = &p->weight_stride;
-    int64_t *in_stride[5] = {&i->batch, &i->channel}, *out_stride[5] = {&o->batch, &o->channel};
+    int64_t *in_stride[6] = {&i->batch, &i->group, &i->channel};
     int64_t *weight_stride[6] = {&w->group, &w->out_channel, &w->in_channel};
     for (int a = 0; a < p->rank; a++) {
-        in[2 + a] = p->input_size[a], in_stride[2 + a] = &i->spatial[a];
-        out[2 + a] = oracle_output_size(p, a), out_stride[2 + a] = &o->spatial[a];
+        in[3 + a] = p->input_size[a], in_stride[3 + a] = &i->spatial[a];
+        out[3 + a] = oracle_output_size(p, a);
         weight[3 + a] = p->kernel[a], weight_stride[3 + a] = &w->spatial[a];
     }
-    if (rng_percent(r, 60)) random_strides(r, 2 + p->rank, in, in_stride);
-    if (rng_percent(r, 60)) random_strides(r, 2 + p->rank, out, out_stride);
+    if (rng_percent(r, 60)) random_tensor_strides(r, p->rank, in, i);
+    if (rng_percent(r, 60)) random_tensor_strides(r, p->rank, out, &p->output_stride);
     if (rng_percent(r, 60)) random_strides(r, 3 + p->rank, weight, weight_stride);
-    if (rng_percent(r, 10)) *in_stride[rng_range(r, 0, 1 + p->rank)] = 0; /* one element seen as many */
+    if (rng_percent(r, 10)) *in_stride[rng_range(r, 0, 2 + p->rank)] = 0; /* one element seen as many */
 }
 
 /* ------------------------------------------------------------------------------------------------------- problem ---- */

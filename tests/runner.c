@@ -80,7 +80,8 @@ int machine_isas(tilefold_isa isas[8]) {
         isas[0] = TILEFOLD_ISA_BEST;
         return 1;
     }
-    tilefold_device_info info = {.struct_size = sizeof info};
+    tilefold_device_info info;
+    tilefold_device_info_init(&info);
     if (tilefold_get_device_info(0, &info, NULL) != TILEFOLD_OK) abort();
     int count = 0;
     for (int isa = TILEFOLD_ISA_PORTABLE; isa < ISAS; isa++) {
@@ -118,13 +119,16 @@ static void tiny_limits(tilefold_vulkan_limits *limits) {
 static tilefold_status create_vulkan_context(const tilefold_context_options *options, tilefold_context **context,
                                              tilefold_message *message) {
     tilefold_vulkan_options vulkan;
+    tilefold_vulkan_limits limits;
     tilefold_vulkan_options_init(&vulkan);
-    const char *limits = getenv("TILEFOLD_TEST_LIMITS");
+    tilefold_vulkan_limits_init(&limits);
+    vulkan.limits = &limits;
+    const char *named = getenv("TILEFOLD_TEST_LIMITS");
     tilefold_status status = TILEFOLD_OK;
-    if (limits && strcmp(limits, "tiny") == 0)
-        tiny_limits(&vulkan.limits);
-    else if (limits)
-        status = tilefold_vulkan_limits_preset(limits, &vulkan.limits, message);
+    if (named && strcmp(named, "tiny") == 0)
+        tiny_limits(&limits);
+    else if (named)
+        status = tilefold_vulkan_limits_preset(named, &limits, message);
     return status ? status : tilefold_vulkan_context_create(options, &vulkan, context, message);
 }
 #else
@@ -211,8 +215,9 @@ tilefold_plan *make_plan(const test_problem *made, const way *w, bool *declined)
 }
 
 tilefold_plan_info get_info(const tilefold_plan *plan) {
-    tilefold_plan_info info = {.struct_size = sizeof info};
-    tilefold_plan_get_info(plan, &info);
+    tilefold_plan_info info;
+    tilefold_plan_info_init(&info);
+    if (tilefold_plan_get_info(plan, &info, NULL) != TILEFOLD_OK) abort();
     return info;
 }
 
@@ -311,7 +316,7 @@ tilefold_status prepare_execution(const tilefold_plan *plan, const tensors *t, p
         return TILEFOLD_OK;
     }
     e->packed_weight = p->packed.data;
-    return tilefold_pack_weight(plan, tensors_weight(t), p->packed.data, p->packed.bytes, message);
+    return tilefold_pack_weight(plan, tensors_weight(t), 0, p->packed.data, p->packed.bytes, message);
 }
 
 bool finish_execution(prepared *p) {

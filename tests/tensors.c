@@ -28,10 +28,12 @@ static void measure_view(tensor_view *v) {
 
 tensor_view input_view(const tilefold_problem *p) {
     const tilefold_tensor_strides *s = &p->input_stride;
-    tensor_view v = {.dimensions = 2 + p->rank, .size = {p->batch, p->in_channels}, .stride = {s->batch, s->channel}};
+    tensor_view v = {.dimensions = 3 + p->rank,
+                     .size = {p->batch, p->groups, p->in_channels / p->groups},
+                     .stride = {s->batch, s->group, s->channel}};
     for (int a = 0; a < p->rank; a++) {
-        v.size[2 + a] = p->input_size[a];
-        v.stride[2 + a] = s->spatial[a];
+        v.size[3 + a] = p->input_size[a];
+        v.stride[3 + a] = s->spatial[a];
     }
     measure_view(&v);
     return v;
@@ -52,10 +54,12 @@ tensor_view weight_view(const tilefold_problem *p) {
 
 tensor_view output_view(const tilefold_problem *p) {
     const tilefold_tensor_strides *s = &p->output_stride;
-    tensor_view v = {.dimensions = 2 + p->rank, .size = {p->batch, p->out_channels}, .stride = {s->batch, s->channel}};
+    tensor_view v = {.dimensions = 3 + p->rank,
+                     .size = {p->batch, p->groups, p->out_channels / p->groups},
+                     .stride = {s->batch, s->group, s->channel}};
     for (int a = 0; a < p->rank; a++) {
-        v.size[2 + a] = oracle_output_size(p, a);
-        v.stride[2 + a] = s->spatial[a];
+        v.size[3 + a] = oracle_output_size(p, a);
+        v.stride[3 + a] = s->spatial[a];
     }
     measure_view(&v);
     return v;

@@ -130,7 +130,9 @@ static void test_problem_kinds(void **state) {
     change;                                                                                                            \
     assert_refused(&p, TILEFOLD_INVALID_ARGUMENT, #change)
     REFUSED(p.struct_size = 0);
-    REFUSED(p.struct_size = sizeof p - 8);
+    REFUSED(p.struct_size = sizeof p - 4);
+    REFUSED(p.struct_size = offsetof(tilefold_problem, weight_stride));
+    REFUSED(p.reserved[6] = 1);
     REFUSED(p.struct_size = SIZE_MAX);
     REFUSED(p.op = (tilefold_op)2);
     REFUSED(p.op = (tilefold_op)-1);
@@ -208,7 +210,8 @@ static void test_plan_options(void **state) {
     change;                                                                                                            \
     assert_int_equal(try_plan(&p, &o, #change), status)
     REFUSED(o.struct_size = 0, TILEFOLD_INVALID_ARGUMENT);
-    REFUSED(o.struct_size = sizeof o + 8, TILEFOLD_INVALID_ARGUMENT);
+    REFUSED(o.struct_size = SIZE_MAX - 7, TILEFOLD_INVALID_ARGUMENT);
+    REFUSED(o.reserved[0] = 1, TILEFOLD_INVALID_ARGUMENT);
     REFUSED(o.scratch_limit_bytes = -1, TILEFOLD_INVALID_ARGUMENT);
     REFUSED(o.scratch_limit_bytes = INT64_MIN, TILEFOLD_INVALID_ARGUMENT);
     REFUSED(o.max_buffer_bytes = -1, TILEFOLD_INVALID_ARGUMENT);
@@ -250,7 +253,8 @@ static void test_context_options(void **state) {
             TILEFOLD_INVALID_ARGUMENT);
     REFUSED(o.parallel_for.run = (void (*)(void *, void (*)(void *, size_t), void *, size_t))1,
             TILEFOLD_INVALID_ARGUMENT);
-    tilefold_device_info info = {.struct_size = sizeof info};
+    tilefold_device_info info;
+    tilefold_device_info_init(&info);
     assert_int_equal(tilefold_get_device_info(0, &info, NULL), TILEFOLD_OK);
     for (int isa = TILEFOLD_ISA_PORTABLE; isa <= TILEFOLD_ISA_NEON; isa++) {
         if (!(info.isa_mask & (1u << isa))) REFUSED(o.isa = (tilefold_isa)isa, TILEFOLD_UNSUPPORTED);
@@ -319,16 +323,16 @@ static void test_packing(void **state) {
     guarded packed = guarded_new(bytes + 64, 64, false);
     const void *weight = tensors_weight(&t);
     tilefold_message message = {""};
-    assert_int_equal(tilefold_pack_weight(plan, NULL, packed.data, bytes, &message), TILEFOLD_INVALID_ARGUMENT);
+    assert_int_equal(tilefold_pack_weight(plan, NULL, 0, packed.data, bytes, &message), TILEFOLD_INVALID_ARGUMENT);
     assert_true(message.text[0]);
-    assert_int_equal(tilefold_pack_weight(plan, weight, NULL, bytes, NULL), TILEFOLD_INVALID_ARGUMENT);
-    assert_int_equal(tilefold_pack_weight(plan, weight, packed.data, bytes - 1, NULL), TILEFOLD_INVALID_ARGUMENT);
-    assert_int_equal(tilefold_pack_weight(plan, weight, packed.data + 4, bytes, NULL), TILEFOLD_INVALID_ARGUMENT);
+    assert_int_equal(tilefold_pack_weight(plan, weight, 0, NULL, bytes, NULL), TILEFOLD_INVALID_ARGUMENT);
+    assert_int_equal(tilefold_pack_weight(plan, weight, 0, packed.data, bytes - 1, NULL), TILEFOLD_INVALID_ARGUMENT);
+    assert_int_equal(tilefold_pack_weight(plan, weight, 0, packed.data + 4, bytes, NULL), TILEFOLD_INVALID_ARGUMENT);
     for (size_t i = 0; i < packed.bytes; i++) assert_int_equal(packed.data[i], 0);
     tilefold_plan_destroy(plan);
     w.prepack = false;
     plan = make_plan(&made, &w, &declined);
-    assert_int_equal(tilefold_pack_weight(plan, weight, packed.data, packed.bytes, NULL), TILEFOLD_INVALID_ARGUMENT);
+    assert_int_equal(tilefold_pack_weight(plan, weight, 0, packed.data, packed.bytes, NULL), TILEFOLD_INVALID_ARGUMENT);
     tilefold_plan_destroy(plan);
     guarded_delete(&packed);
     free_tensors(&t);
@@ -378,7 +382,8 @@ static void test_names(void **state) {
 static void test_devices(void **state) {
     (void)state;
     assert_true(tilefold_device_count() >= 1);
-    tilefold_device_info info = {.struct_size = sizeof info};
+    tilefold_device_info info;
+    tilefold_device_info_init(&info);
     assert_int_equal(tilefold_get_device_info(0, &info, NULL), TILEFOLD_OK);
     assert_int_equal(info.struct_size, sizeof info);
     assert_int_equal(info.kind, TILEFOLD_CPU);
@@ -387,7 +392,9 @@ static void test_devices(void **state) {
     assert_true(info.isa_mask & (1u << TILEFOLD_ISA_PORTABLE));
     assert_true(info.isa_mask & (1u << info.isa));
     assert_true(info.l1_bytes > 0 && info.l2_bytes > 0 && info.memory_bytes > 0);
-    tilefold_device_info untouched = {.struct_size = sizeof untouched, .index = 4711};
+    tilefold_device_info untouched;
+    tilefold_device_info_init(&untouched);
+    untouched.index = 4711;
     tilefold_message message = {""};
     assert_int_equal(tilefold_get_device_info(tilefold_device_count(), &untouched, &message), TILEFOLD_NO_DEVICE);
     assert_true(message.text[0]);
@@ -405,8 +412,8 @@ static void test_short_plan_info(void **state) {
     tilefold_plan *plan = make_plan(&made, &w, &declined);
     tilefold_plan_info whole = get_info(plan), part;
     memset(&part, 0x5a, sizeof part);
-    part.struct_size = offsetof(tilefold_plan_info, tiles);
-    tilefold_plan_get_info(plan, &part);
+    tilefold_plan_info_init_sized(&part, offsetof(tilefold_plan_info, tiles));
+    assert_int_equal(tilefold_plan_get_info(plan, &part, NULL), TILEFOLD_OK);
     assert_int_equal(part.struct_size, offsetof(tilefold_plan_info, tiles));
     assert_int_equal(part.scratch_bytes, whole.scratch_bytes);
     assert_int_equal(part.full_unfold_bytes, whole.full_unfold_bytes);

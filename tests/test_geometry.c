@@ -254,6 +254,7 @@ static void test_large_axes(void **state) {
         p->input_dilation[0] = rng_range(&r, 1, INT64_C(1) << rng_range(&r, 1, 12));
         p->padding_begin[0] = rng_range(&r, 0, 1000000);
         p->padding_end[0] = p->dilation[0] * (p->kernel[0] - 1) + rng_range(&r, 0, 1000000);
+        assert_int_equal(tilefold_problem_set_layout(p, TILEFOLD_CHANNELS_FIRST, NULL), TILEFOLD_OK);
         tilefold_geometry geometry = get_geometry(&made, false);
         int64_t outputs = 0;
         tilefold_axis_kind kinds[TILEFOLD_MAX_KINDS];

@@ -360,11 +360,12 @@ static void test_offsets_past_32_bits(void **state) {
         test_problem made = spread_problem(kind);
         tensors t = make_tensors(&made);
         void *expected = expected_output(&t);
-        for (int which = 0; which < 16; which++) {
+        for (int which = 0; which < 20; which++) {
             tilefold_problem p = made.problem;
-            int64_t *strides[] = {&p.input_stride.batch,       &p.input_stride.channel,    &p.input_stride.spatial[0],
-                                  &p.input_stride.spatial[1],  &p.output_stride.batch,     &p.output_stride.channel,
-                                  &p.output_stride.spatial[0], &p.output_stride.spatial[1]};
+            int64_t *strides[] = {&p.input_stride.batch,      &p.input_stride.group,      &p.input_stride.channel,
+                                  &p.input_stride.spatial[0], &p.input_stride.spatial[1], &p.output_stride.batch,
+                                  &p.output_stride.group,     &p.output_stride.channel,   &p.output_stride.spatial[0],
+                                  &p.output_stride.spatial[1]};
             *strides[which / 2] = which & 1 ? -far : far;
             p.weight_stride.out_channel = which & 1 ? -far : far;
             way w = {best_isa(), 1, POOL_LIBRARY, (tilefold_algorithm)((kind + which) % 4), (which / 2) & 1, 65536};

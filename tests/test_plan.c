@@ -164,6 +164,8 @@ static void test_wild_problems(void **state) {
                              p->output_stride.spatial,
                              p->weight_stride.spatial,
                              &p->input_stride.batch,
+                             &p->input_stride.group,
+                             &p->output_stride.group,
                              &p->output_stride.channel,
                              &p->weight_stride.in_channel};
         for (int change = (int)rng_range(&r, 1, 4); change > 0; change--) {

@@ -251,7 +251,9 @@ static void try_layouts(const test_problem *planned, tilefold_layout layout, con
     if (!has_outputs(p)) return;
     assert_int_equal(tilefold_problem_set_layout(p, layout, NULL), TILEFOLD_OK);
     p->weight_stride = planned->problem.weight_stride;
-    bool apart = p->in_channels > 1 && planned->problem.input_stride.channel == 1 && p->input_stride.channel != 1;
+    const tilefold_tensor_strides *had = &planned->problem.input_stride, *has = &p->input_stride;
+    bool apart = (p->in_channels > p->groups && had->channel == 1 && has->channel != 1) ||
+                 (p->groups > 1 && had->group == 1 && has->group != 1);
     bool declined, right;
     tilefold_plan *plan = make_plan(planned, w, &declined);
     assert_non_null(plan);
@@ -281,7 +283,8 @@ static bool differ(tilefold_problem *p, int number) {
     int64_t *fields[] = {&p->batch, &p->groups, &p->weight_stride.group, &p->weight_stride.out_channel,
                          &p->weight_stride.in_channel};
     int64_t *axes[] = {p->input_size,     p->kernel,        p->stride,      p->dilation,
-                       p->input_dilation, p->padding_begin, p->padding_end, p->weight_stride.spatial};
+                       p->input_dilation, p->padding_begin, p->padding_end, p->weight_stride.spatial,
+                       p->output_padding};
     enum { FIELDS = sizeof fields / sizeof *fields, AXES = 2 * sizeof axes / sizeof *axes };
     if (number < FIELDS) return ++*fields[number], true;
     number -= FIELDS;

@@ -71,7 +71,8 @@ static stage set_up(const own_device *own, const test_problem *made, const tilef
     s.weight = place_tensor(own, &t->weight, tensors_weight(t), p->type, r);
     s.bias = place_tensor(own, &t->bias, tensors_bias(t), p->bias_type, r);
     s.output = place_tensor(own, &t->output, tensors_output(t), p->type, r);
-    tilefold_vulkan_requirements needs = {.struct_size = sizeof needs};
+    tilefold_vulkan_requirements needs;
+    tilefold_vulkan_requirements_init(&needs);
     assert_int_equal(tilefold_vulkan_get_requirements(plan, &needs, NULL), TILEFOLD_OK);
     assert_int_equal(needs.usage & ~(VkBufferUsageFlags)VK_BUFFER_USAGE_STORAGE_BUFFER_BIT, 0);
     size_t at = (size_t)(rng_range(r, 0, 3) * needs.offset_alignment);

@@ -189,13 +189,19 @@ static void test_wrong_options(void **state) {
     options.struct_size--;
     refuse(&options);
     options = own_options(&own);
-    options.limits.struct_size = 0;
+    options.reserved[1] = 1;
     refuse(&options);
     options = own_options(&own);
-    options.limits.max_workgroups[1] = 0;
+    tilefold_vulkan_limits limits;
+    options.limits = &limits;
+    tilefold_vulkan_limits_init(&limits);
+    limits.struct_size = 0;
     refuse(&options);
-    options = own_options(&own);
-    options.limits.max_buffer_bytes = 16;
+    tilefold_vulkan_limits_init(&limits);
+    limits.max_workgroups[1] = 0;
+    refuse(&options);
+    tilefold_vulkan_limits_init(&limits);
+    limits.max_buffer_bytes = 16;
     refuse(&options);
     own_close(&own);
 }
@@ -253,7 +259,8 @@ static void test_presets(void **state) {
     (void)state;
     static const char *const names[] = {"minimum", "moltenvk", "adreno", "mali", "staging"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        tilefold_vulkan_limits limits = {0};
+        tilefold_vulkan_limits limits;
+        tilefold_vulkan_limits_init(&limits);
         assert_int_equal(tilefold_vulkan_limits_preset(names[i], &limits, NULL), TILEFOLD_OK);
         assert_int_equal(limits.struct_size, sizeof limits);
         assert_true(limits.max_buffer_bytes >= 1 << 27); /* what the specification guarantees */
@@ -331,6 +338,9 @@ static void test_lowered_limits(void **state) {
     own_device own = own_open(true);
     tilefold_vulkan_options options = own_options(&own);
     options.get_instance_proc_addr = watch_proc;
+    tilefold_vulkan_limits limits;
+    tilefold_vulkan_limits_init(&limits);
+    options.limits = &limits;
     watched.get = own.GetInstanceProcAddr;
     test_problem made = wide_problem();
     float *got[2] = {malloc(ELEMENTS * 4), malloc(ELEMENTS * 4)};
@@ -338,8 +348,8 @@ static void test_lowered_limits(void **state) {
                                                     TILEFOLD_ALGORITHM_DIRECT};
     for (int i = 0; i < 3; i++) {
         for (int lowered = 0; lowered < 2; lowered++) {
-            options.limits.max_buffer_bytes = lowered ? BUFFER_BYTES : INT64_MAX;
-            for (int axis = 0; axis < 3; axis++) options.limits.max_workgroups[axis] = lowered ? GROUPS : INT64_MAX;
+            limits.max_buffer_bytes = lowered ? BUFFER_BYTES : INT64_MAX;
+            for (int axis = 0; axis < 3; axis++) limits.max_workgroups[axis] = lowered ? GROUPS : INT64_MAX;
             tilefold_context *context = own_context(&options);
             watched.buffer_bytes = watched.groups[0] = watched.groups[1] = watched.groups[2] = 0;
             check_problem(context, &made, algorithms[i], got[lowered]);

@@ -164,7 +164,10 @@ static tilefold_status open_context(run *r) {
     tilefold_vulkan_options_init(&vulkan);
     vulkan.get_instance_proc_addr = get_wrapped_proc;
     const char *preset = r->scenario->preset;
-    if (preset) assert_int_equal(tilefold_vulkan_limits_preset(preset, &vulkan.limits, NULL), TILEFOLD_OK);
+    tilefold_vulkan_limits limits;
+    tilefold_vulkan_limits_init(&limits);
+    if (preset) assert_int_equal(tilefold_vulkan_limits_preset(preset, &limits, NULL), TILEFOLD_OK);
+    vulkan.limits = &limits;
     return tilefold_vulkan_context_create(&options, &vulkan, &r->context, &r->message);
 }
 
@@ -248,7 +251,8 @@ static tilefold_status import_tensors(run *r) {
 }
 
 static tilefold_status bind_plan(run *r) {
-    tilefold_vulkan_requirements needs = {.struct_size = sizeof needs};
+    tilefold_vulkan_requirements needs;
+    tilefold_vulkan_requirements_init(&needs);
     assert_int_equal(tilefold_vulkan_get_requirements(r->plan, &needs, &r->message), TILEFOLD_OK);
     assert_in_range(needs.scratch_bytes, 1, SCRATCH_BYTES);
     return tilefold_vulkan_bind(r->plan, &r->bound, &r->binding, &r->message);

@@ -12,10 +12,10 @@
  */
 #include "../checked.h"
 #include "../message.h"
-#include "vulkan.h"
+#include "structs.h"
 
 struct tilefold_vulkan_binding {
-    const tilefold_plan *plan;
+    tilefold_plan *plan; /* which it holds */
     tilefold_vulkan_tensors tensors;
     tilefold_vulkan_buffer jobs;
     VkDescriptorPool pool;
@@ -48,14 +48,13 @@ tilefold_status tilefold_vulkan_get_requirements(const tilefold_plan *plan, tile
                                                  tilefold_message *message) {
     tilefold_status status = check_bindable(plan, message);
     if (status) return status;
-    if (requirements->struct_size != sizeof *requirements)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "requirements.struct_size is %zu, not %zu",
-                             requirements->struct_size, sizeof *requirements);
     const tilefold_vulkan_context *context = plan->context->state;
-    requirements->scratch_bytes = scratch_bytes(plan->state);
-    requirements->offset_alignment = context->traits.offset_alignment;
-    requirements->usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT;
-    return TILEFOLD_OK;
+    tilefold_vulkan_requirements full;
+    tilefold_vulkan_requirements_init(&full);
+    full.scratch_bytes = scratch_bytes(plan->state);
+    full.offset_alignment = context->traits.offset_alignment;
+    full.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT;
+    return tilefold_vulkan_write_requirements(&full, requirements, message);
 }
 
 /* ------------------------------------------------------------------------------------------------------ windows ---- */
@@ -95,6 +94,22 @@ static void place(const tilefold_vulkan_binding *b, int tensor, const tilefold_v
     window->first = (int64_t)range_of(&b->tensors, tensor)->offset / bytes + window->at - bound->offset / bytes;
 }
 
+/* The window must lie within the buffer, as far as the caller says how much there is of it. */
+static tilefold_status check_window(const tilefold_vulkan_binding *b, int tensor, const tilefold_vulkan_window *window,
+                                    tilefold_message *message) {
+    const tilefold_vulkan_range *range = range_of(&b->tensors, tensor);
+    int64_t bytes = element_bytes(b, tensor), zero = (int64_t)range->offset + window->at * bytes;
+    int64_t begin = zero + window->low * bytes, end = zero + (window->high + 1) * bytes;
+    if (begin < 0)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "a tensor's strides reach %lld bytes before its buffer", (long long)-begin);
+    if (range->end > 0 && (VkDeviceSize)end > range->end)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "a tensor's strides lead to byte %lld of its buffer, whose range ends at %llu",
+                             (long long)end, (unsigned long long)range->end);
+    return TILEFOLD_OK;
+}
+
 /* What to bind for a chunk's tensors, and where they lie in it. */
 static tilefold_status place_chunk(const tilefold_vulkan_binding *b, tilefold_vulkan_chunk *chunk,
                                    tilefold_vulkan_bound bound[TILEFOLD_TENSORS], tilefold_message *message) {
@@ -102,10 +117,9 @@ static tilefold_status place_chunk(const tilefold_vulkan_binding *b, tilefold_vu
     for (int tensor = 0; tensor < TILEFOLD_TENSORS; tensor++) {
         bound[tensor] = (tilefold_vulkan_bound){0};
         if (!has_tensor(b, tensor)) continue;
+        tilefold_status status = check_window(b, tensor, &chunk->window[tensor], message);
+        if (status) return status;
         tilefold_vulkan_bound bytes = touched(b, tensor, &chunk->window[tensor]);
-        if (bytes.offset < 0)
-            return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                                 "a tensor's strides reach %lld bytes before its buffer", (long long)-bytes.offset);
         bound[tensor] = bytes;
         bound[tensor].offset = bytes.offset / alignment * alignment;
         bound[tensor].bytes += bytes.offset - bound[tensor].offset;
@@ -161,6 +175,9 @@ static tilefold_status check_tensors(const tilefold_vulkan_binding *b, tilefold_
     int64_t alignment = context_of(b)->traits.offset_alignment, needed = scratch_bytes(b->plan->state);
     for (int tensor = 0; tensor < TILEFOLD_TENSORS; tensor++) {
         const tilefold_vulkan_range *range = range_of(&b->tensors, tensor);
+        if (!has_tensor(b, tensor) && range->buffer)
+            return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                                 "there is a buffer for a bias, but the problem's bias_type is none");
         if (!has_tensor(b, tensor)) continue;
         if (!range->buffer || range->offset % (VkDeviceSize)element_bytes(b, tensor) || range->offset > INT64_MAX / 2)
             return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
@@ -191,10 +208,9 @@ tilefold_status tilefold_vulkan_bind(const tilefold_plan *plan, const tilefold_v
                                      tilefold_vulkan_binding **binding, tilefold_message *message) {
     tilefold_status status = check_bindable(plan, message);
     if (status) return status;
-    if (tensors->struct_size != sizeof *tensors)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "tensors.struct_size is %zu, not %zu: call tilefold_vulkan_tensors_init()",
-                             tensors->struct_size, sizeof *tensors);
+    tilefold_vulkan_tensors full;
+    status = tilefold_vulkan_read_tensors(tensors, &full, message);
+    if (status) return status;
     const tilefold_allocator *allocator = &plan->context->allocator;
     const tilefold_vulkan_plan *p = plan->state;
     int64_t chunks = tilefold_vulkan_chunk_count(&plan->geometry, &p->chunking);
@@ -202,8 +218,9 @@ tilefold_status tilefold_vulkan_bind(const tilefold_plan *plan, const tilefold_v
     tilefold_vulkan_binding *b = allocator->allocate(allocator->user, bytes, 64);
     if (!b) return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "no memory for a binding of %zu bytes", bytes);
     memset(b, 0, bytes);
-    b->plan = plan;
-    b->tensors = *tensors;
+    b->plan = (tilefold_plan *)(uintptr_t)plan;
+    tilefold_plan_hold(b->plan);
+    b->tensors = full;
     b->bytes = bytes;
     b->chunks = chunks;
     status = fill_binding(b, message);
@@ -218,10 +235,12 @@ void tilefold_vulkan_binding_destroy(tilefold_vulkan_binding *b) {
     if (!b) return;
     tilefold_vulkan_context *context = context_of(b);
     const tilefold_allocator *allocator = &b->plan->context->allocator;
+    tilefold_plan *plan = b->plan;
     context->vk.DestroyCommandPool(context->device, b->command_pool, NULL);
     context->vk.DestroyDescriptorPool(context->device, b->pool, NULL);
     tilefold_vulkan_destroy_buffer(context, &b->jobs);
     allocator->release(allocator->user, b, b->bytes);
+    tilefold_plan_destroy(plan);
 }
 
 /* ------------------------------------------------------------------------------------------------------- record ---- */
@@ -302,7 +321,7 @@ tilefold_status tilefold_vulkan_resize(tilefold_vulkan_binding *b, const tilefol
                              "the plan's tensors are bound in %lld windows: a smaller problem wants a plan of its own",
                              (long long)b->chunks);
     tilefold_vulkan_job *jobs = b->jobs.mapped;
-    if (problem->batch == 0) {
+    if (geometry.batch == 0) {
         memset(jobs, 0, (size_t)b->jobs.bytes);
         return TILEFOLD_OK;
     }

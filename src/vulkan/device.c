@@ -4,7 +4,7 @@
  */
 #include "../checked.h"
 #include "../message.h"
-#include "vulkan.h"
+#include "structs.h"
 
 #include <stdio.h>
 
@@ -151,7 +151,7 @@ static tilefold_status make_device(tilefold_vulkan_context *context, const tilef
 static void adopt_device(tilefold_vulkan_context *context, const tilefold_vulkan_options *options) {
     context->physical = options->physical_device;
     context->queue_family = options->queue_family;
-    get_traits(context, &options->limits);
+    get_traits(context, options->limits);
     context->traits.storage16 = context->traits.storage16 && options->storage_16bit_enabled;
     if (options->external_memory_host_enabled)
         context->traits.import_alignment = tilefold_vulkan_import_alignment(&context->vk, context->physical);
@@ -171,26 +171,25 @@ static void close_device(tilefold_vulkan_context *context) {
 }
 
 static tilefold_status check_vulkan_options(const tilefold_vulkan_options *options, tilefold_message *message) {
-    if (options->struct_size != sizeof *options)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "vulkan.struct_size is %zu, not %zu: call tilefold_vulkan_options_init()",
-                             options->struct_size, sizeof *options);
     if (options->device && (!options->get_instance_proc_addr || !options->instance || !options->physical_device))
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
                              "a device of the caller's comes with its instance, physical device and "
                              "get_instance_proc_addr");
     if (!options->lock_queue != !options->unlock_queue)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "lock_queue and unlock_queue come together");
-    return tilefold_vulkan_check_limits(&options->limits, message);
+    return tilefold_vulkan_check_limits(options->limits, message);
 }
 
 static tilefold_status open_vulkan(tilefold_context *context, const tilefold_context_options *options,
                                    const void *device_options, tilefold_message *message) {
     tilefold_vulkan_context *vulkan = context->state;
     tilefold_vulkan_options wanted;
+    tilefold_vulkan_limits limits;
     tilefold_vulkan_options_init(&wanted);
     if (device_options) wanted = *(const tilefold_vulkan_options *)device_options;
-    tilefold_status status = check_vulkan_options(&wanted, message);
+    tilefold_status status = tilefold_vulkan_read_limits(wanted.limits, &limits, message);
+    wanted.limits = &limits;
+    if (!status) status = check_vulkan_options(&wanted, message);
     if (status) return status;
     vulkan->instance = wanted.device ? wanted.instance : VK_NULL_HANDLE;
     status = tilefold_vulkan_load(&vulkan->vk, wanted.get_instance_proc_addr, &vulkan->instance, message);
@@ -199,7 +198,7 @@ static tilefold_status open_vulkan(tilefold_context *context, const tilefold_con
     if (wanted.device)
         adopt_device(vulkan, &wanted);
     else
-        status = make_device(vulkan, &context->allocator, options->device_index, &wanted.limits, message);
+        status = make_device(vulkan, &context->allocator, options->device_index, wanted.limits, message);
     if (!status)
         status = tilefold_vulkan_create_objects(vulkan, wanted.pipeline_cache, wanted.pipeline_cache_bytes, message);
     if (status)
@@ -212,9 +211,13 @@ static tilefold_status open_vulkan(tilefold_context *context, const tilefold_con
 tilefold_status tilefold_vulkan_context_create(const tilefold_context_options *options,
                                                const tilefold_vulkan_options *vulkan, tilefold_context **context,
                                                tilefold_message *message) {
-    tilefold_context_options on_vulkan = *options;
+    tilefold_context_options on_vulkan;
+    tilefold_vulkan_options full;
+    tilefold_status status = tilefold_read_context_options(options, &on_vulkan, message);
+    if (!status) status = tilefold_vulkan_read_options(vulkan, &full, message);
+    if (status) return status;
     on_vulkan.device = TILEFOLD_VULKAN;
-    return tilefold_context_open(&on_vulkan, vulkan, context, message);
+    return tilefold_context_open(&on_vulkan, &full, context, message);
 }
 
 static void close_vulkan(tilefold_context *context) {

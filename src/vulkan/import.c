@@ -10,7 +10,7 @@ struct tilefold_vulkan_import {
     tilefold_context *context;
     VkBuffer buffer;
     VkDeviceMemory memory;
-    VkDeviceSize offset;
+    VkDeviceSize offset, end;
 };
 
 #define HOST_ALLOCATION VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT
@@ -65,7 +65,8 @@ tilefold_status tilefold_vulkan_import_create(tilefold_context *context, void *m
     const tilefold_allocator *allocator = &context->allocator;
     tilefold_vulkan_import *created = allocator->allocate(allocator->user, sizeof *created, 64);
     if (!created) return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "no memory for an import");
-    *created = (tilefold_vulkan_import){.context = context, .offset = at - begin};
+    *created = (tilefold_vulkan_import){.context = context, .offset = at - begin, .end = at - begin + bytes};
+    tilefold_context_hold(context);
     VkResult result = import_pages(vulkan, (char *)memory - (at - begin), end - begin, created);
     if (result == VK_SUCCESS) {
         *import = created;
@@ -79,14 +80,16 @@ tilefold_status tilefold_vulkan_import_create(tilefold_context *context, void *m
 }
 
 tilefold_vulkan_range tilefold_vulkan_import_get_range(const tilefold_vulkan_import *import) {
-    return (tilefold_vulkan_range){import->buffer, import->offset};
+    return (tilefold_vulkan_range){import->buffer, import->offset, import->end};
 }
 
 void tilefold_vulkan_import_destroy(tilefold_vulkan_import *import) {
     if (!import) return;
-    const tilefold_vulkan_context *vulkan = import->context->state;
-    const tilefold_allocator *allocator = &import->context->allocator;
+    tilefold_context *context = import->context;
+    const tilefold_vulkan_context *vulkan = context->state;
+    const tilefold_allocator *allocator = &context->allocator;
     vulkan->vk.DestroyBuffer(vulkan->device, import->buffer, NULL);
     vulkan->vk.FreeMemory(vulkan->device, import->memory, NULL);
     allocator->release(allocator->user, import, sizeof *import);
+    tilefold_context_destroy(context);
 }

@@ -4,7 +4,7 @@
  */
 #include "../checked.h"
 #include "../message.h"
-#include "vulkan.h"
+#include "structs.h"
 
 /* "minimum" is from the Vulkan specification, "Required Limits". Those named after devices are stand-ins of the order of their
  * limits: no such device was at hand to read them from. */
@@ -24,15 +24,16 @@ tilefold_status tilefold_vulkan_limits_preset(const char *name, tilefold_vulkan_
                                               tilefold_message *message) {
     for (size_t i = 0; name && i < sizeof presets / sizeof presets[0]; i++) {
         if (strcmp(presets[i].name, name) != 0) continue;
-        int64_t groups = presets[i].max_workgroups;
-        *limits = (tilefold_vulkan_limits){.struct_size = sizeof *limits,
-                                           .max_buffer_bytes = presets[i].max_buffer_bytes,
-                                           .max_workgroups = {groups, groups, groups},
-                                           .max_image_2d = presets[i].max_image_2d,
-                                           .max_image_3d = presets[i].max_image_3d,
-                                           .storage_16bit = presets[i].storage_16bit,
-                                           .host_tensors = presets[i].host_tensors};
-        return TILEFOLD_OK;
+        tilefold_vulkan_limits full;
+        tilefold_vulkan_limits_init(&full);
+        full.max_buffer_bytes = presets[i].max_buffer_bytes;
+        for (int axis = 0; axis < 3; axis++) full.max_workgroups[axis] = presets[i].max_workgroups;
+        full.max_image_2d = presets[i].max_image_2d;
+        full.max_image_3d = presets[i].max_image_3d;
+        full.storage_16bit = presets[i].storage_16bit;
+        full.host_tensors = presets[i].host_tensors;
+        full.cpu_vectors = false;
+        return tilefold_vulkan_write_limits(&full, limits, message);
     }
     return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
                          "there is no preset of limits '%s', only minimum, moltenvk, adreno, mali and staging",
@@ -43,10 +44,6 @@ tilefold_status tilefold_vulkan_limits_preset(const char *name, tilefold_vulkan_
 enum { LEAST_BUFFER_BYTES = 4096, LEAST_IMAGE = 64 };
 
 tilefold_status tilefold_vulkan_check_limits(const tilefold_vulkan_limits *limits, tilefold_message *message) {
-    if (limits->struct_size != sizeof *limits)
-        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
-                             "limits.struct_size is %zu, not %zu: call tilefold_vulkan_limits_init()",
-                             limits->struct_size, sizeof *limits);
     for (int axis = 0; axis < 3; axis++)
         if (limits->max_workgroups[axis] < 1)
             return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "max_workgroups[%d] is %lld, below 1", axis,

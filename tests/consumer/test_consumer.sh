@@ -21,7 +21,8 @@ check() { # check PROGRAM: runs, and prints the version
 "$CMAKE" --install "$BUILD" --prefix "$work/staged" >/dev/null
 mv "$work/staged" "$work/prefix"
 libdir=$(dirname "$(find "$work/prefix" -name libtilefold.a)")
-[ -e "$libdir/libtilefold.so.0" ] || { echo "no libtilefold.so.0 in $libdir"; exit 1; }
+soname=libtilefold.so.${version%.*} # while the major version is 0; then libtilefold.so.MAJOR
+[ -e "$libdir/$soname" ] || { echo "no $soname in $libdir"; exit 1; }
 
 "$CMAKE" -S "$here" -B "$work/build" -DCMAKE_C_COMPILER="$CC" -DCMAKE_CXX_COMPILER="$CXX" \
     -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
