@@ -7,6 +7,8 @@
 #include "strides.h"
 #include "versioned.h"
 
+#include <stdio.h>
+
 /* More columns than this gain nothing from being computed together. */
 #define MAX_FOLDED_COLUMNS INT32_MAX
 
@@ -95,6 +97,22 @@ static bool axis_output(const tilefold_problem *p, int32_t axis, int64_t *output
     return in_bounds(*output) && multiply_add(tilefold_max(*output, 1) - 1, transposed ? 1 : p->stride[axis], 0, &last);
 }
 
+/* Why an axis has no output size, with all that it is made of; what is left as it is by default goes unsaid. */
+static tilefold_status fail_axis(const tilefold_problem *p, int32_t axis, tilefold_status status, const char *what,
+                                 tilefold_message *message) {
+    char spread[32] = "", added[40] = "";
+    if (p->input_dilation[axis] != 1)
+        snprintf(spread, sizeof spread, " dilated by %lld", (long long)p->input_dilation[axis]);
+    if (p->output_padding[axis] != 0)
+        snprintf(added, sizeof added, ", output padding %lld", (long long)p->output_padding[axis]);
+    return tilefold_fail(message, status,
+                         "sizes along axis %d %s: input %lld%s, kernel %lld, stride %lld, dilation %lld, "
+                         "padding %lld and %lld%s",
+                         (int)axis, what, (long long)p->input_size[axis], spread, (long long)p->kernel[axis],
+                         (long long)p->stride[axis], (long long)p->dilation[axis], (long long)p->padding_begin[axis],
+                         (long long)p->padding_end[axis], added);
+}
+
 tilefold_status tilefold_find_output_size(const tilefold_problem *problem, int64_t output_size[TILEFOLD_MAX_RANK],
                                           tilefold_message *message) {
     tilefold_status status = check_fields(problem, message);
@@ -102,15 +120,8 @@ tilefold_status tilefold_find_output_size(const tilefold_problem *problem, int64
     int64_t output[TILEFOLD_MAX_RANK];
     for (int32_t axis = 0; axis < problem->rank; axis++) {
         if (!axis_output(problem, axis, &output[axis]))
-            return tilefold_fail(message, TILEFOLD_OVERFLOW, "sizes along axis %d do not fit 64 bits", (int)axis);
-        if (output[axis] < 1)
-            return tilefold_fail(
-                message, TILEFOLD_INVALID_ARGUMENT,
-                "output size of axis %d would be %lld: input %lld, kernel %lld, stride %lld, dilation %lld, "
-                "padding %lld and %lld",
-                (int)axis, (long long)output[axis], (long long)problem->input_size[axis],
-                (long long)problem->kernel[axis], (long long)problem->stride[axis], (long long)problem->dilation[axis],
-                (long long)problem->padding_begin[axis], (long long)problem->padding_end[axis]);
+            return fail_axis(problem, axis, TILEFOLD_OVERFLOW, "do not fit 64 bits", message);
+        if (output[axis] < 1) return fail_axis(problem, axis, TILEFOLD_INVALID_ARGUMENT, "leave no output", message);
     }
     for (int32_t axis = 0; axis < problem->rank; axis++) output_size[axis] = output[axis];
     return TILEFOLD_OK;

@@ -54,16 +54,27 @@ static bool dense_weight(tilefold_layout layout, const tilefold_problem *p, tile
     return dense(p->rank + 3, sizes, strides);
 }
 
+/* Sizes are told in the order of the header's shapes, whatever the layout. */
+static tilefold_status too_large(const char *what, int64_t outer, int64_t inner, int32_t rank, const int64_t *spatial,
+                                 tilefold_message *message) {
+    char sizes[24 * TILEFOLD_MAX_RANK + 1] = "";
+    size_t used = 0;
+    for (int32_t axis = 0; axis < rank; axis++)
+        used += (size_t)snprintf(sizes + used, sizeof sizes - used, " x %lld", (long long)spatial[axis]);
+    return tilefold_fail(message, TILEFOLD_OVERFLOW, "the %s of %lld x %lld%s elements does not fit 64 bits", what,
+                         (long long)outer, (long long)inner, sizes);
+}
+
 tilefold_status tilefold_make_dense(tilefold_problem *p, const int64_t output_size[TILEFOLD_MAX_RANK],
                                     tilefold_layout layout, tilefold_message *message) {
     if (layout != TILEFOLD_CHANNELS_FIRST && layout != TILEFOLD_CHANNELS_LAST)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "layout %d is unknown", (int)layout);
     if (!dense_tensor(layout, p, p->in_channels, p->input_size, &p->input_stride))
-        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the input does not fit 64 bits");
+        return too_large("input", p->batch, p->in_channels, p->rank, p->input_size, message);
     if (!dense_tensor(layout, p, p->out_channels, output_size, &p->output_stride))
-        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the output does not fit 64 bits");
+        return too_large("output", p->batch, p->out_channels, p->rank, output_size, message);
     if (!dense_weight(layout, p, &p->weight_stride))
-        return tilefold_fail(message, TILEFOLD_OVERFLOW, "the weight does not fit 64 bits");
+        return too_large("weight", p->out_channels, p->in_channels / p->groups, p->rank, p->kernel, message);
     return TILEFOLD_OK;
 }
 

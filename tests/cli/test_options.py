@@ -171,15 +171,26 @@ class Plan(CommandLineTest):
             (["--weight", "3 input channels", "4 channels"], ("--input", "1,4,8,8", "--weight", "4,3,3,3")),
             (["--groups 3", "4 channels"], ("--input", "1,4,8,8", "--weight", "4,4,3,3", "--groups", "3")),
             (["--groups 2", "3 output channels"], ("--input", "1,4,8,8", "--weight", "3,2,3,3", "--groups", "2")),
-            (["--input", "--weight"], ("--input", "1,4,2,2", "--weight", "4,4,3,3")),
+            (["--input", "--weight", "axis 0", "no output", "input 2, kernel 3, stride 1, dilation 1, padding 0 and 0"],
+             ("--input", "1,4,2,2", "--weight", "4,4,3,3")),
             (["--input", "--weight"], ("--input", "1,4,8,8", "--weight", "4,4,3,3", "--padding=-3")),
-            (["--input"], ("--input", "1,4," + big, "--weight", "4,4,3,3,3")),
-            (["--input"], ("--input", "1,1,4000000000000000000", "--weight", "1,1,1", "--input-dilation", "9")),
+            (["--input", "input of 1 x 4 x 4000000000 x 4000000000 x 4000000000 elements"],
+             ("--input", "1,4," + big, "--weight", "4,4,3,3,3")),
+            (["--input", "output of 1 x 4 x 2000000006 x 2000000006 elements"],
+             ("--input", "1,4,8,8", "--weight", "4,4,3,3", "--padding", "1000000000")),
+            (["--weight", "weight of 2000000000 x 2000000000 x 3 elements"],
+             ("--input", "1,2000000000,3", "--weight", "2000000000,2000000000,3")),
+            (["--input", "axis 0", "padding 9223372036854775807 and 9223372036854775807"],
+             ("--input", "1,4,8", "--weight", "4,4,3", "--padding", "9223372036854775807")),
+            (["--input", "axis 0", "input 4000000000000000000 dilated by 9"],
+             ("--input", "1,1,4000000000000000000", "--weight", "1,1,1", "--input-dilation", "9")),
             (["--input"], ("--input", "1,1,4000000000000000000", "--weight", "1,1,1", "--input-dilation", "9",
                            "--padding", "same")),
         ):
             with self.subTest(arguments=arguments):
                 self.fail_with(1, words, "plan", "conv", *arguments)
+        self.fail_with(1, ["axis 0", "output padding 9223372036854775807"], "plan", "conv-transpose", "--input", "1,4,8",
+                       "--weight", "4,4,3", "--output-padding", "9223372036854775807")
         self.fail_with(1, ["--weight", "3 input channels", "has 4"], "plan", "conv-transpose", "--input", "1,4,8",
                        "--weight", "3,4,3")
 
