@@ -11,5 +11,6 @@ int tilefold_cli_run_conv(const tilefold_cli_options *options); /* conv and conv
 int tilefold_cli_run_plan(const tilefold_cli_options *options);
 int tilefold_cli_run_bench(const tilefold_cli_options *options);
 int tilefold_cli_run_devices(const tilefold_cli_options *options);
+int tilefold_cli_run_selftest(const tilefold_cli_options *options);
 
 #endif

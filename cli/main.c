@@ -39,6 +39,7 @@ static int run(const tilefold_cli_options *options) {
     case TILEFOLD_CLI_PLAN: return tilefold_cli_run_plan(options);
     case TILEFOLD_CLI_BENCH: return tilefold_cli_run_bench(options);
     case TILEFOLD_CLI_DEVICES: return tilefold_cli_run_devices(options);
+    case TILEFOLD_CLI_SELFTEST: return tilefold_cli_run_selftest(options);
     default: return tilefold_cli_run_conv(options);
     }
 }

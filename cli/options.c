@@ -11,7 +11,7 @@
 
 #include "error.h"
 
-enum { CONV = 1, TRANSPOSE = 2, PLAN = 4, BENCH = 8, DEVICES = 16, BOTH = CONV | TRANSPOSE };
+enum { CONV = 1, TRANSPOSE = 2, PLAN = 4, BENCH = 8, DEVICES = 16, SELFTEST = 32, BOTH = CONV | TRANSPOSE };
 
 static const struct {
     const char *name, *usage, *summary;
@@ -23,6 +23,8 @@ static const struct {
                            "say how a convolution would be computed, without data"},
     [TILEFOLD_CLI_BENCH] = {"bench", "[--suite FILE.tsv] [options]", "time a suite of convolutions on generated data"},
     [TILEFOLD_CLI_DEVICES] = {"devices", "[--json]", "list the devices of this machine"},
+    [TILEFOLD_CLI_SELFTEST] = {"selftest", "[--json]",
+                               "say whether this build gives the promised bits on this machine"},
 };
 
 typedef enum option_id {
@@ -97,10 +99,10 @@ static const struct option_row {
     [OPTION_NO_PREPACK] = {"no-prepack", NULL, BOTH | PLAN, "hold no packed copy of the weights", NULL},
     [OPTION_DTYPE] = {"dtype", "TYPE", BOTH | PLAN | BENCH, "f32, f16 or bf16; bf16 marks 2-byte arrays as bfloat16",
                       "from the files, else f32"},
-    [OPTION_JSON] = {"json", NULL, BOTH | PLAN | BENCH | DEVICES, "print JSON, and nothing else, on standard output",
-                     NULL},
-    [OPTION_QUIET] = {"quiet", NULL, BOTH | PLAN | BENCH | DEVICES, "show no progress line", NULL},
-    [OPTION_HELP] = {"help", NULL, BOTH | PLAN | BENCH | DEVICES, "show this", NULL},
+    [OPTION_JSON] = {"json", NULL, BOTH | PLAN | BENCH | DEVICES | SELFTEST,
+                     "print JSON, and nothing else, on standard output", NULL},
+    [OPTION_QUIET] = {"quiet", NULL, BOTH | PLAN | BENCH | DEVICES | SELFTEST, "show no progress line", NULL},
+    [OPTION_HELP] = {"help", NULL, BOTH | PLAN | BENCH | DEVICES | SELFTEST, "show this", NULL},
 };
 
 bool tilefold_cli_find_command(const char *word, tilefold_cli_command *command) {

@@ -18,6 +18,7 @@ typedef enum tilefold_cli_command {
     TILEFOLD_CLI_PLAN,
     TILEFOLD_CLI_BENCH,
     TILEFOLD_CLI_DEVICES,
+    TILEFOLD_CLI_SELFTEST,
     TILEFOLD_CLI_COMMANDS,
 } tilefold_cli_command;
 

@@ -121,6 +121,7 @@ typedef enum tilefold_status {
     TILEFOLD_CANCELLED,        /* the progress callback asked to stop */
     TILEFOLD_NO_DEVICE,        /* no such device here */
     TILEFOLD_DEVICE_LOST,      /* the device failed while computing */
+    TILEFOLD_DISAGREEMENT,     /* the self-test got other bits than it must */
 } tilefold_status;
 
 typedef struct tilefold_message {
@@ -458,6 +459,21 @@ TILEFOLD_API tilefold_status tilefold_execute_resized(const tilefold_plan *plan,
 TILEFOLD_API tilefold_status tilefold_convolve(tilefold_context *context, const tilefold_problem *problem,
                                                const tilefold_plan_options *options, const void *input,
                                                const void *weight, const void *bias, void *output,
+                                               tilefold_message *message);
+
+/* --------------------------------------------------------------------------------------------------- self-test ---- */
+
+/* Called for each output that the self-test has compared: the problem and the way it was computed in, each in words that live
+ * until the callback returns, and whether the output has the bits it must have. Returning false cancels. */
+typedef bool (*tilefold_selftest_report)(void *user, const char *problem, const char *way, bool agrees);
+
+/* Whether this build, on this machine, gives the bits that this version of tilefold promises. The library carries a table of a
+ * few hundred small problems of every kind with the SHA-256 of each output, computed once from the formulas above without the
+ * library; this computes them all, each by several algorithms, layouts and limits, with the context's instruction set,
+ * threads and allocator, and compares. It takes about a second, and at most 8 MiB at a time from the allocator. report may be NULL.
+ * OK where all agree; DISAGREEMENT where one does not; UNSUPPORTED on a device that does not promise the bits of the CPU;
+ * CANCELLED; the errors of tilefold_convolve(). */
+TILEFOLD_API tilefold_status tilefold_selftest(tilefold_context *context, tilefold_selftest_report report, void *user,
                                                tilefold_message *message);
 
 #ifdef __cplusplus

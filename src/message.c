@@ -25,6 +25,7 @@ const char *tilefold_status_name(tilefold_status status) {
     case TILEFOLD_CANCELLED: return "cancelled";
     case TILEFOLD_NO_DEVICE: return "no device";
     case TILEFOLD_DEVICE_LOST: return "device lost";
+    case TILEFOLD_DISAGREEMENT: return "disagreement";
     }
     return "unknown status";
 }
