@@ -56,7 +56,7 @@
  * the chain, once, for every output, also where no tap meets the input and the bias stands alone, so a sum that is zero is
  * +0; then clamp, then one rounding (to nearest, ties to even) to the tensor's type. On the CPU nothing else ever happens, so the
  * bits depend on neither limit, threads, instruction set, algorithm, layout nor prepacking. Which NaN a NaN is (its sign
- * and payload) is not promised.
+ * and payload) is not promised. tilefold_selftest() says whether a build does so on the machine it stands on.
  *
  * MEMORY. plan_options.scratch_limit_bytes bounds everything that tilefold allocates or is handed to carry the operation
  * out: tiles, packing panels, partial sums, tables and the plan itself. Outside it are the tensors and the packed weights,
