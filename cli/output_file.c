@@ -258,10 +258,12 @@ int tilefold_cli_output_commit(tilefold_cli_output *output) {
 
 void tilefold_cli_output_keep(tilefold_cli_output *output) { output->made = output->exchanged = false; }
 
-/* Undoes a commit. */
+/* Undoes a commit. Where what was replaced cannot be moved back, it stays under its temporary name: it is not ours. */
 static void take_back(tilefold_cli_output *output) {
     if (output->made) unlink(output->path);
-    if (output->exchanged && rename(output->temporary, output->path) == 0) forget_temporary(output);
+    if (!output->exchanged) return;
+    rename(output->temporary, output->path);
+    forget_temporary(output);
 }
 
 void tilefold_cli_output_discard(tilefold_cli_output *output) {
