@@ -435,6 +435,7 @@ static const char *describe_operand(const tilefold_plan *plan) {
                            tilefold_cpu_position_step(&s) == 1;
     if (cpu->operand == TILEFOLD_OPERAND_VALUES) return "unfolded";
     if (cpu->operand == TILEFOLD_OPERAND_ROWS) return "read in place by rows";
+    if (cpu->algorithm == &direct && pixels_in_place) return "read by lanes, in place or from copies of rows";
     return pixels_in_place ? "read in place by lanes" : "read by lanes from copies of rows";
 }
 

@@ -1,0 +1,331 @@
+/* What the planner chooses, held: the plans of a few problems that networks and signal processing have, on a machine that is
+ * written down here, in the plans' own words; and that a plan does what its words say, by counting what it copies.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The table is choices.txt. Where a change of the planner is meant to change it, `test_choices --print` writes the new one: look
+ * at the difference before it is committed.
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "cpu/candidates.h"
+#include "oracle.h"
+#include "runner.h"
+
+/* ------------------------------------------------------------------------------------------------------ problems ---- */
+
+/* Entries that are 0 take the default, 1, where 0 would make no sense. The same on all spatial axes. */
+typedef struct entry {
+    const char *name;
+    tilefold_op op;
+    tilefold_type type;
+    tilefold_layout layout;
+    int32_t rank;
+    int64_t in, out, groups, input, kernel, stride, padding;
+} entry;
+
+#define CONV .op = TILEFOLD_CONV
+#define TRANSPOSED .op = TILEFOLD_CONV_TRANSPOSE
+#define FIRST .layout = TILEFOLD_CHANNELS_FIRST
+#define LAST .layout = TILEFOLD_CHANNELS_LAST
+#define F32 .type = TILEFOLD_F32
+#define F16 .type = TILEFOLD_F16
+
+static const entry entries[] = {
+    {"3x3, 64 channels", CONV, F32, FIRST, 2, 64, 64, 1, 56, 3, 1, 1},
+    {"3x3, 64 channels, last", CONV, F32, LAST, 2, 64, 64, 1, 56, 3, 1, 1},
+    {"3x3, 512 channels", CONV, F32, FIRST, 2, 512, 512, 1, 7, 3, 1, 1},
+    {"3x3 strided, 512 channels, last", CONV, F32, LAST, 2, 256, 512, 1, 14, 3, 2, 1},
+    {"1x1", CONV, F32, FIRST, 2, 256, 64, 1, 56, 1, 1, 0},
+    {"1x1, last", CONV, F32, LAST, 2, 256, 64, 1, 56, 1, 1, 0},
+    {"1x1 of a 4x4 image", CONV, F32, FIRST, 2, 1, 1, 1, 4, 1, 1, 0},
+    {"7x7 of an image", CONV, F32, FIRST, 2, 3, 64, 1, 224, 7, 2, 3},
+    {"7x7 of an image, last", CONV, F32, LAST, 2, 3, 64, 1, 224, 7, 2, 3},
+    {"3x3 to an image", CONV, F32, FIRST, 2, 64, 3, 1, 128, 3, 1, 1},
+    {"depthwise", CONV, F32, FIRST, 2, 144, 144, 144, 56, 3, 1, 1},
+    {"depthwise, last", CONV, F32, LAST, 2, 144, 144, 144, 56, 3, 1, 1},
+    {"32 groups", CONV, F32, FIRST, 2, 128, 128, 32, 56, 3, 1, 1},
+    {"half floats, founding case B", CONV, F16, FIRST, 2, 64, 64, 1, 512, 3, 1, 1},
+    {"1-D, last", CONV, F32, LAST, 1, 80, 512, 1, 3000, 3, 1, 1},
+    {"3-D", CONV, F32, FIRST, 3, 32, 32, 1, 24, 3, 1, 1},
+    {"transposed 4x4", TRANSPOSED, F32, FIRST, 2, 128, 64, 1, 32, 4, 2, 1},
+    {"transposed 2x2, last", TRANSPOSED, F32, LAST, 2, 128, 64, 1, 32, 2, 2, 0},
+    {"inverse STFT, founding case A", TRANSPOSED, F32, LAST, 1, 1, 1, 1, 5158, 4096, 1024, 0},
+};
+enum { ENTRIES = sizeof entries / sizeof entries[0] };
+
+static test_problem make_entry(const entry *e) {
+    test_problem made = {.name = e->name};
+    tilefold_problem *p = &made.problem;
+    tilefold_problem_init(p, e->op, e->type, e->rank);
+    p->in_channels = e->in, p->out_channels = e->out, p->groups = e->groups;
+    for (int a = 0; a < e->rank; a++) {
+        p->input_size[a] = e->input, p->kernel[a] = e->kernel, p->stride[a] = e->stride;
+        p->padding_begin[a] = p->padding_end[a] = e->padding;
+    }
+    if (tilefold_problem_set_layout(p, e->layout, NULL) != TILEFOLD_OK) abort();
+    return made;
+}
+
+/* -------------------------------------------------------------------------------------------------------- choices ---- */
+
+/* What plans are made with: few threads and a large limit, more threads and a small one, weights left as they are. */
+typedef struct setting {
+    int32_t threads;
+    int64_t room; /* within the limit, beside the plan object */
+    bool prepack;
+} setting;
+
+static const setting settings[] = {{1, INT64_C(16) << 20, true}, {4, 65536, true}, {2, 12288, false}};
+enum { SETTINGS = sizeof settings / sizeof settings[0] };
+
+/* The instruction sets that this build has kernels of, whether or not this machine runs them: these plans are not run. */
+static const tilefold_cpu_kernels *const built[] = {
+    &tilefold_cpu_kernels_portable,
+#ifdef TILEFOLD_HAVE_AVX2
+    &tilefold_cpu_kernels_avx2,
+#endif
+#ifdef TILEFOLD_HAVE_AVX512
+    &tilefold_cpu_kernels_avx512,
+#endif
+#ifdef TILEFOLD_HAVE_NEON
+    &tilefold_cpu_kernels_neon,
+#endif
+};
+enum { BUILT = sizeof built / sizeof built[0], LINE = 512 };
+
+/* The plan's own lines about its choice, in one. */
+static void get_words(const tilefold_plan *plan, char *words, size_t bytes) {
+    char text[4096];
+    tilefold_plan_print(plan, text, sizeof text);
+    const char *at = strstr(text, "  algorithm");
+    assert_non_null(at);
+    size_t used = 0;
+    for (; *at && used + 2 < bytes; at++) {
+        if (*at == ' ' && (used == 0 || words[used - 1] == ' ')) continue;
+        if (*at == '\n' && at[1] == 0) continue;
+        if (*at == '\n') words[used++] = ';';
+        words[used++] = *at == '\n' ? ' ' : *at;
+    }
+    words[used] = 0;
+}
+
+/* A plan for the machine of the table. */
+static tilefold_plan *plan_there(const tilefold_cpu_kernels *kernels, const test_problem *made, const way *w) {
+    tilefold_cpu_target *target = tilefold_cpu_get_target(get_context(w)), here = *target;
+    *target = (tilefold_cpu_target){kernels, w->threads, 32768, 1048576, INT64_C(32) << 20};
+    bool declined;
+    tilefold_plan *plan = make_plan(made, w, &declined);
+    *target = here;
+    if (!plan) fail_problem(made, w, "no plan");
+    return plan;
+}
+
+/* One line of the table. The plan object, whose size is no choice, is left out of all figures. */
+static void describe_choice(const tilefold_cpu_kernels *kernels, const setting *with, const entry *e, char line[LINE]) {
+    test_problem made = make_entry(e);
+    way w = {best_isa(), with->threads, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_AUTO, with->prepack, INT64_MAX};
+    tilefold_plan *unlimited = plan_there(kernels, &made, &w);
+    int64_t own = get_info(unlimited).plan_bytes;
+    tilefold_plan_destroy(unlimited);
+    w.limit = with->room + own;
+    tilefold_plan *plan = plan_there(kernels, &made, &w);
+    tilefold_plan_info info = get_info(plan);
+    char words[LINE / 2];
+    get_words(plan, words, sizeof words);
+    snprintf(line, LINE,
+             "%s | %s, %" PRId64 " bytes%s | %s | scratch %" PRId64 " least %" PRId64 " ideal %" PRId64
+             " packed %" PRId64 " tiles %" PRId64,
+             e->name, tilefold_isa_name(kernels->isa), with->room, with->prepack ? "" : ", not packed", words,
+             info.scratch_bytes, info.min_scratch_bytes - own, info.ideal_scratch_bytes - own, info.packed_weight_bytes,
+             info.tiles);
+    tilefold_plan_destroy(plan);
+}
+
+/* Calls visit with each line that this build can make. */
+static int for_each_choice(int (*visit)(const char *line)) {
+    int faults = 0;
+    char line[LINE];
+    for (int e = 0; e < ENTRIES; e++)
+        for (int k = 0; k < BUILT; k++)
+            for (int with = 0; with < SETTINGS; with++) {
+                describe_choice(built[k], &settings[with], &entries[e], line);
+                faults += visit(line);
+            }
+    return faults;
+}
+
+static int print_line(const char *line) {
+    puts(line);
+    return 0;
+}
+
+static char *read_table(void) {
+    FILE *file = fopen(CHOICES, "rb");
+    static char table[262144];
+    if (!file) fail_msg("cannot open %s", CHOICES);
+    size_t bytes = fread(table + 1, 1, sizeof table - 2, file);
+    fclose(file);
+    assert_in_range(bytes, 1, sizeof table - 3);
+    table[0] = '\n'; /* so that every line begins after one */
+    table[1 + bytes] = 0;
+    return table;
+}
+
+/* Whether the table has this line, as a whole. */
+static int look_up(const char *line) {
+    static const char *table;
+    if (!table) table = read_table();
+    char whole[LINE + 2];
+    snprintf(whole, sizeof whole, "\n%s\n", line);
+    if (strstr(table, whole)) return 0;
+    fprintf(stderr, "not in the table: %s\n", line);
+    return 1;
+}
+
+static void test_table(void **state) {
+    (void)state;
+    assert_int_equal(for_each_choice(look_up), 0);
+}
+
+/* --------------------------------------------------------------------------------------------------------- counts ---- */
+
+/* Kernels that count the elements that they copy for the positions' side of a product: the plans are packed before, and there
+ * is no bias. */
+static const tilefold_cpu_kernels *real;
+static int64_t copied;
+
+static void count_load(float *out, const void *in, ptrdiff_t stride, int64_t n) {
+    copied += n;
+    real->load_run[TILEFOLD_F32](out, in, stride, n);
+}
+
+static void count_transpose(float *out, int64_t width, const void *const *rows, int64_t count, ptrdiff_t stride,
+                            int64_t k) {
+    copied += count * k;
+    real->transpose_rows[TILEFOLD_F32](out, width, rows, count, stride, k);
+}
+
+/* Elements that an execution of the plan copies. */
+static int64_t count_copied(const tilefold_plan *plan, tensors *t) {
+    tilefold_message message;
+    prepared p;
+    tilefold_status status = prepare_execution(plan, t, &p, &message);
+    copied = 0;
+    if (status == TILEFOLD_OK) status = tilefold_execute(plan, &p.execution, &message);
+    assert_true(finish_execution(&p));
+    if (status != TILEFOLD_OK) fail_msg("%s", message.text);
+    return copied;
+}
+
+enum { COUNTED_ROW = 64 }; /* positions in a row of the problems below */
+
+/* Elements that a candidate is to copy, by its own words, of a problem without padding and of stride 1. To unfold is to copy
+ * every tap of every position, once for each block of columns and not for each panel of them. What is implicit copies nothing
+ * where the input can be read in place, but for lanes that run over the end of a row, and else rows. */
+static void expect_copies(const test_problem *made, const tilefold_plan_info *info, const char *words, int64_t *least,
+                          int64_t *most) {
+    const tilefold_problem *p = &made->problem;
+    long long positions, columns, rows, lanes;
+    if (sscanf(strstr(words, "tile"), "tile %lld positions x %lld columns, kernel %lldx%lld", &positions, &columns,
+               &rows, &lanes) != 4)
+        abort();
+    int64_t blocks = (p->out_channels / p->groups + columns - 1) / columns;
+    int64_t unfolded = info->macs / p->out_channels * p->groups * blocks;
+    bool in_place = strstr(words, "in place") != NULL, always = strstr(words, "or from copies") == NULL;
+    bool over_the_end = strstr(words, "positions in lanes") && COUNTED_ROW % lanes != 0;
+    *least = *most = unfolded;
+    if (info->algorithm == TILEFOLD_ALGORITHM_UNFOLD) return;
+    *least = in_place ? 0 : 1;
+    *most = in_place && always && !over_the_end ? 0 : unfolded; /* blocks of one tap share no rows */
+}
+
+static void check_copies(const test_problem *made, const way *w, const tilefold_plan *plan, int64_t count) {
+    tilefold_plan_info info = get_info(plan);
+    char words[LINE];
+    get_words(plan, words, sizeof words);
+    bool says = strstr(words, ", unfolded") != NULL;
+    if (says != (info.algorithm == TILEFOLD_ALGORITHM_UNFOLD)) fail_problem(made, w, words);
+    int64_t least, most;
+    expect_copies(made, &info, words, &least, &most);
+    if (count >= least && count <= most) return;
+    fprintf(stderr, "%s: %" PRId64 " elements copied, not %" PRId64 " to %" PRId64 "\n", words, count, least, most);
+    fail_problem(made, w, "more or less is copied than the name says");
+}
+
+static test_problem counted_problem(tilefold_layout layout, int64_t out_channels, int64_t groups) {
+    test_problem made = {.name = "counted"};
+    tilefold_problem *p = &made.problem;
+    tilefold_problem_init(p, TILEFOLD_CONV, TILEFOLD_F32, 2);
+    p->in_channels = groups == 1 ? 12 : groups, p->out_channels = out_channels, p->groups = groups;
+    p->input_size[0] = 6, p->input_size[1] = COUNTED_ROW + 2;
+    p->kernel[0] = p->kernel[1] = 3;
+    if (tilefold_problem_set_layout(p, layout, NULL) != TILEFOLD_OK) abort();
+    return made;
+}
+
+static void count_candidates_of(const test_problem *made, way w) {
+    tensors t = make_tensors(made);
+    tilefold_plan_options options = way_options(&w);
+    tilefold_context *context = get_context(&w);
+    int64_t count = tilefold_cpu_count_candidates(context, &made->problem, &options);
+    for (int64_t number = 0; number < count; number++) {
+        tilefold_plan *plan;
+        tilefold_message message;
+        if (tilefold_cpu_plan_candidate(context, &made->problem, &options, number, &plan, &message) != TILEFOLD_OK)
+            fail_problem(made, &w, message.text);
+        check_copies(made, &w, plan, count_copied(plan, &t));
+        tilefold_plan_destroy(plan);
+    }
+    free_tensors(&t);
+}
+
+static void test_names_say_what_runs(void **state) {
+    (void)state;
+    tilefold_isa isas[8];
+    int isa_count = machine_isas(isas);
+    const test_problem problems[] = {counted_problem(TILEFOLD_CHANNELS_FIRST, 90, 1),
+                                     counted_problem(TILEFOLD_CHANNELS_LAST, 90, 1),
+                                     counted_problem(TILEFOLD_CHANNELS_FIRST, 4, 1),
+                                     counted_problem(TILEFOLD_CHANNELS_LAST, 64, 64)};
+    for (int i = 0; i < isa_count; i++) {
+        for (size_t k = 0; k < sizeof problems / sizeof problems[0]; k++) {
+            way w = {isas[i], 1, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_AUTO, true, INT64_MAX};
+            tilefold_cpu_target *target = tilefold_cpu_get_target(get_context(&w));
+            real = target->kernels;
+            tilefold_cpu_kernels counting = *real;
+            counting.load_run[TILEFOLD_F32] = count_load;
+            counting.transpose_rows[TILEFOLD_F32] = count_transpose;
+            target->kernels = &counting;
+            count_candidates_of(&problems[k], w);
+            w.limit = least_limit(&problems[k], &w) + 2000;
+            count_candidates_of(&problems[k], w);
+            target->kernels = real;
+        }
+    }
+}
+
+static int close_all(void **state) {
+    (void)state;
+    close_contexts();
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "--print") == 0) {
+        for_each_choice(print_line);
+        close_contexts();
+        return 0;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_names_say_what_runs),
+    };
+    return cmocka_run_group_tests_name("choices", tests, NULL, close_all);
+}
