@@ -14,64 +14,9 @@
 
 #include <cmocka.h>
 
+#include "choices.h"
 #include "cpu/candidates.h"
-#include "oracle.h"
 #include "runner.h"
-
-/* ------------------------------------------------------------------------------------------------------ problems ---- */
-
-/* Entries that are 0 take the default, 1, where 0 would make no sense. The same on all spatial axes. */
-typedef struct entry {
-    const char *name;
-    tilefold_op op;
-    tilefold_type type;
-    tilefold_layout layout;
-    int32_t rank;
-    int64_t in, out, groups, input, kernel, stride, padding;
-} entry;
-
-#define CONV .op = TILEFOLD_CONV
-#define TRANSPOSED .op = TILEFOLD_CONV_TRANSPOSE
-#define FIRST .layout = TILEFOLD_CHANNELS_FIRST
-#define LAST .layout = TILEFOLD_CHANNELS_LAST
-#define F32 .type = TILEFOLD_F32
-#define F16 .type = TILEFOLD_F16
-
-static const entry entries[] = {
-    {"3x3, 64 channels", CONV, F32, FIRST, 2, 64, 64, 1, 56, 3, 1, 1},
-    {"3x3, 64 channels, last", CONV, F32, LAST, 2, 64, 64, 1, 56, 3, 1, 1},
-    {"3x3, 512 channels", CONV, F32, FIRST, 2, 512, 512, 1, 7, 3, 1, 1},
-    {"3x3 strided, 512 channels, last", CONV, F32, LAST, 2, 256, 512, 1, 14, 3, 2, 1},
-    {"1x1", CONV, F32, FIRST, 2, 256, 64, 1, 56, 1, 1, 0},
-    {"1x1, last", CONV, F32, LAST, 2, 256, 64, 1, 56, 1, 1, 0},
-    {"1x1 of a 4x4 image", CONV, F32, FIRST, 2, 1, 1, 1, 4, 1, 1, 0},
-    {"7x7 of an image", CONV, F32, FIRST, 2, 3, 64, 1, 224, 7, 2, 3},
-    {"7x7 of an image, last", CONV, F32, LAST, 2, 3, 64, 1, 224, 7, 2, 3},
-    {"3x3 to an image", CONV, F32, FIRST, 2, 64, 3, 1, 128, 3, 1, 1},
-    {"depthwise", CONV, F32, FIRST, 2, 144, 144, 144, 56, 3, 1, 1},
-    {"depthwise, last", CONV, F32, LAST, 2, 144, 144, 144, 56, 3, 1, 1},
-    {"32 groups", CONV, F32, FIRST, 2, 128, 128, 32, 56, 3, 1, 1},
-    {"half floats, founding case B", CONV, F16, FIRST, 2, 64, 64, 1, 512, 3, 1, 1},
-    {"1-D, last", CONV, F32, LAST, 1, 80, 512, 1, 3000, 3, 1, 1},
-    {"3-D", CONV, F32, FIRST, 3, 32, 32, 1, 24, 3, 1, 1},
-    {"transposed 4x4", TRANSPOSED, F32, FIRST, 2, 128, 64, 1, 32, 4, 2, 1},
-    {"transposed 2x2, last", TRANSPOSED, F32, LAST, 2, 128, 64, 1, 32, 2, 2, 0},
-    {"inverse STFT, founding case A", TRANSPOSED, F32, LAST, 1, 1, 1, 1, 5158, 4096, 1024, 0},
-};
-enum { ENTRIES = sizeof entries / sizeof entries[0] };
-
-static test_problem make_entry(const entry *e) {
-    test_problem made = {.name = e->name};
-    tilefold_problem *p = &made.problem;
-    tilefold_problem_init(p, e->op, e->type, e->rank);
-    p->in_channels = e->in, p->out_channels = e->out, p->groups = e->groups;
-    for (int a = 0; a < e->rank; a++) {
-        p->input_size[a] = e->input, p->kernel[a] = e->kernel, p->stride[a] = e->stride;
-        p->padding_begin[a] = p->padding_end[a] = e->padding;
-    }
-    if (tilefold_problem_set_layout(p, e->layout, NULL) != TILEFOLD_OK) abort();
-    return made;
-}
 
 /* -------------------------------------------------------------------------------------------------------- choices ---- */
 
@@ -98,7 +43,7 @@ static const tilefold_cpu_kernels *const built[] = {
     &tilefold_cpu_kernels_neon,
 #endif
 };
-enum { BUILT = sizeof built / sizeof built[0], LINE = 512 };
+enum { BUILT = sizeof built / sizeof built[0] };
 
 /* The plan's own lines about its choice, in one. */
 static void get_words(const tilefold_plan *plan, char *words, size_t bytes) {
@@ -128,8 +73,9 @@ static tilefold_plan *plan_there(const tilefold_cpu_kernels *kernels, const test
 }
 
 /* One line of the table. The plan object, whose size is no choice, is left out of all figures. */
-static void describe_choice(const tilefold_cpu_kernels *kernels, const setting *with, const entry *e, char line[LINE]) {
-    test_problem made = make_entry(e);
+static void describe_choice(const tilefold_cpu_kernels *kernels, const setting *with, int index,
+                            char line[CHOICE_LINE]) {
+    test_problem made = choice_problem(index);
     way w = {best_isa(), with->threads, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_AUTO, with->prepack, INT64_MAX};
     tilefold_plan *unlimited = plan_there(kernels, &made, &w);
     int64_t own = get_info(unlimited).plan_bytes;
@@ -137,61 +83,34 @@ static void describe_choice(const tilefold_cpu_kernels *kernels, const setting *
     w.limit = with->room + own;
     tilefold_plan *plan = plan_there(kernels, &made, &w);
     tilefold_plan_info info = get_info(plan);
-    char words[LINE / 2];
+    char words[CHOICE_LINE / 2];
     get_words(plan, words, sizeof words);
-    snprintf(line, LINE,
+    snprintf(line, CHOICE_LINE,
              "%s | %s, %" PRId64 " bytes%s | %s | scratch %" PRId64 " least %" PRId64 " ideal %" PRId64
              " packed %" PRId64 " tiles %" PRId64,
-             e->name, tilefold_isa_name(kernels->isa), with->room, with->prepack ? "" : ", not packed", words,
+             made.name, tilefold_isa_name(kernels->isa), with->room, with->prepack ? "" : ", not packed", words,
              info.scratch_bytes, info.min_scratch_bytes - own, info.ideal_scratch_bytes - own, info.packed_weight_bytes,
              info.tiles);
     tilefold_plan_destroy(plan);
 }
 
 /* Calls visit with each line that this build can make. */
-static int for_each_choice(int (*visit)(const char *line)) {
+static int for_each_choice(visit_choice visit) {
     int faults = 0;
-    char line[LINE];
-    for (int e = 0; e < ENTRIES; e++)
+    char line[CHOICE_LINE];
+    for (int index = 0; index < choice_problems(); index++)
         for (int k = 0; k < BUILT; k++)
             for (int with = 0; with < SETTINGS; with++) {
-                describe_choice(built[k], &settings[with], &entries[e], line);
+                describe_choice(built[k], &settings[with], index, line);
                 faults += visit(line);
             }
     return faults;
 }
 
-static int print_line(const char *line) {
-    puts(line);
-    return 0;
-}
-
-static char *read_table(void) {
-    FILE *file = fopen(CHOICES, "rb");
-    static char table[262144];
-    if (!file) fail_msg("cannot open %s", CHOICES);
-    size_t bytes = fread(table + 1, 1, sizeof table - 2, file);
-    fclose(file);
-    assert_in_range(bytes, 1, sizeof table - 3);
-    table[0] = '\n'; /* so that every line begins after one */
-    table[1 + bytes] = 0;
-    return table;
-}
-
-/* Whether the table has this line, as a whole. */
-static int look_up(const char *line) {
-    static const char *table;
-    if (!table) table = read_table();
-    char whole[LINE + 2];
-    snprintf(whole, sizeof whole, "\n%s\n", line);
-    if (strstr(table, whole)) return 0;
-    fprintf(stderr, "not in the table: %s\n", line);
-    return 1;
-}
-
 static void test_table(void **state) {
     (void)state;
-    assert_int_equal(for_each_choice(look_up), 0);
+    read_choices(CHOICES);
+    assert_int_equal(for_each_choice(look_up_choice), 0);
 }
 
 /* --------------------------------------------------------------------------------------------------------- counts ---- */
@@ -248,7 +167,7 @@ static void expect_copies(const test_problem *made, const tilefold_plan_info *in
 
 static void check_copies(const test_problem *made, const way *w, const tilefold_plan *plan, int64_t count) {
     tilefold_plan_info info = get_info(plan);
-    char words[LINE];
+    char words[CHOICE_LINE];
     get_words(plan, words, sizeof words);
     bool says = strstr(words, ", unfolded") != NULL;
     if (says != (info.algorithm == TILEFOLD_ALGORITHM_UNFOLD)) fail_problem(made, w, words);
@@ -319,7 +238,7 @@ static int close_all(void **state) {
 
 int main(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "--print") == 0) {
-        for_each_choice(print_line);
+        for_each_choice(print_choice);
         close_contexts();
         return 0;
     }
