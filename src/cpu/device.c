@@ -6,6 +6,7 @@
 
 #include "../checked.h"
 #include "../message.h"
+#include "float_environment.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -133,7 +134,9 @@ static void run_tiles(void *argument, size_t index) {
         tilefold_cpu_work work = *e->work;
         work.input += (tile->image * geometry->in_batch + tile->group * geometry->in_group) * work.element_bytes;
         work.output += (tile->image * geometry->out_batch + tile->group * geometry->out_group) * work.element_bytes;
+        tilefold_float_environment callers = tilefold_enter_float_environment();
         cpu->algorithm->run(&work, tile, arena);
+        tilefold_leave_float_environment(callers);
         if (e->request->progress) report(e);
     }
 }
@@ -171,8 +174,18 @@ static tilefold_status execute(const tilefold_plan *plan, const tilefold_geometr
 static tilefold_status pack_weight(const tilefold_plan *plan, const void *weight, void *packed,
                                    tilefold_message *message) {
     (void)message;
+    tilefold_float_environment callers = tilefold_enter_float_environment();
     tilefold_cpu_pack_weight(&plan->geometry, plan->state, weight, packed);
+    tilefold_leave_float_environment(callers);
     return TILEFOLD_OK;
+}
+
+/* The estimates are in floating point too: the same plan in any environment, and no trap. */
+static tilefold_status plan_problem(tilefold_plan *plan, tilefold_message *message) {
+    tilefold_float_environment callers = tilefold_enter_float_environment();
+    tilefold_status status = tilefold_cpu_plan_problem(plan, message);
+    tilefold_leave_float_environment(callers);
+    return status;
 }
 
 static void release_plan(tilefold_plan *plan) { (void)plan; }
@@ -190,9 +203,11 @@ static void run_rounds(void *argument, size_t index) {
     peak_run *run = argument;
     volatile float sink;
     float value = 0.0f;
+    tilefold_float_environment callers = tilefold_enter_float_environment();
     atomic_fetch_add(&run->done, run->kernels->fma_rounds(run->rounds, &value));
     sink = value;
     (void)sink;
+    tilefold_leave_float_environment(callers);
 }
 
 static double seconds_now(void) {
@@ -231,7 +246,7 @@ const tilefold_device tilefold_cpu_device = {
     .describe = describe,
     .open = open_cpu,
     .close = close_cpu,
-    .plan = tilefold_cpu_plan_problem,
+    .plan = plan_problem,
     .release = release_plan,
     .print = tilefold_cpu_print,
     .pack_weight = pack_weight,
