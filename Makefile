@@ -17,9 +17,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 MAKEFLAGS += --no-print-directory
 
-# pthreadpool: threads; cpuinfo: cache sizes.
-# libvulkan-dev: Vulkan's headers; glslc: its shaders.
-OPTIONAL_PACKAGES := libpthreadpool-dev libcpuinfo-dev libvulkan-dev glslc
+# cpuinfo: cache sizes; libvulkan-dev: Vulkan's headers; glslc: its shaders.
+OPTIONAL_PACKAGES := libcpuinfo-dev libvulkan-dev glslc
 # cmocka; what the demo reads recordings with; a Vulkan device in software, the validation layers, and what checks shaders and
 # translates them; a second compiler; C++ and pkg-config for the consumer project; the AArch64 build and what runs it; what
 # drives the command line, and ONNX's own cases.

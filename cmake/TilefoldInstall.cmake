@@ -24,15 +24,12 @@ endif()
 # The lines of the package that look for what the static library was built with, and the flags that link it.
 set(package_dependencies "")
 set(pc_private "-lm ${CMAKE_THREAD_LIBS_INIT}")
-foreach(package Pthreadpool Cpuinfo)
-    if(${package}_FOUND)
-        string(TOLOWER ${package} name)
-        string(APPEND package_dependencies
-            "tilefold_find_library(${package} ${name}.h ${name})\n"
-            "if(NOT ${package}_FOUND)\n    set(tilefold_static_FOUND FALSE)\nendif()\n")
-        string(PREPEND pc_private "-l${name} ")
-    endif()
-endforeach()
+if(Cpuinfo_FOUND)
+    string(APPEND package_dependencies
+        "tilefold_find_library(Cpuinfo cpuinfo.h cpuinfo)\n"
+        "if(NOT Cpuinfo_FOUND)\n    set(tilefold_static_FOUND FALSE)\nendif()\n")
+    string(PREPEND pc_private "-lcpuinfo ")
+endif()
 string(STRIP "${pc_private}" pc_private)
 
 configure_package_config_file(cmake/tilefold-config.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/tilefold-config.cmake

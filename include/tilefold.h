@@ -7,7 +7,7 @@
  *     problem   what to compute: sizes, strides, padding; plain data, owned by the caller
  *     context   where to compute it: a device, its threads, an allocator
  *     plan      how to compute it under a scratch limit: immutable, shared freely between threads
- *     execute   compute it: allocates nothing, touches only the tensors and the scratch it is given
+ *     execute   compute it: allocates nothing (a context's first executions may start its threads), touches only the tensors and the scratch it is given
  *
  * A worked example, a 3x3 convolution of a 64-channel image with 1 MiB of scratch:
  *
@@ -66,7 +66,13 @@
  * the numbers in it there; a NULL message means that the text is not wanted. On failure no out-parameter is written.
  *
  * THREADS. A context and a plan may be used from many threads at once, provided each execution has its own scratch and
- * output. Two executions at once on one context share its threads.
+ * output. Two executions at once on one context share its threads. A context on the CPU starts them in the first executions
+ * that have work for several; where the system refuses some, the others do the work, if need be the calling thread alone. The
+ * child of a fork() may go on with a context of the CPU, in threads of its own, if the fork was not made within an execution.
+ *
+ * FLOATING-POINT ENVIRONMENT. Whatever rounding mode, flush-to-zero, denormals-are-zero or traps the calling thread has set,
+ * and the threads of its parallel_for: the CPU plans, packs and computes in the default environment, and gives theirs back as
+ * it was, raised exception flags included.
  *
  * LIFETIMES. A plan keeps its context alive, so the two may be destroyed in either order, by a garbage collector too. What the
  * context was given (allocator, parallel_for and their users, Vulkan objects) must therefore outlive the last of its plans.
@@ -261,7 +267,7 @@ typedef struct tilefold_context_options {
                                            parallel_for.run */
     tilefold_isa isa;                   /* CPU */
     tilefold_allocator allocator;       /* allocate == NULL: the C library's */
-    tilefold_parallel_for parallel_for; /* run == NULL: the library's own pool (serial if built without pthreadpool) */
+    tilefold_parallel_for parallel_for; /* run == NULL: the library's own threads */
 } tilefold_context_options;
 
 /* The CPU, all cores, best instruction set, the C library's memory. */
@@ -412,8 +418,9 @@ TILEFOLD_API size_t tilefold_plan_print(const tilefold_plan *plan, char *text, s
 TILEFOLD_API tilefold_status tilefold_pack_weight(const tilefold_plan *plan, const void *weight, size_t weight_bytes,
                                                   void *packed, size_t packed_bytes, tilefold_message *message);
 
-/* Called after each tile, on a GPU after each submission of some, from any thread but never two at once: done tiles of total.
- * Returning false cancels. */
+/* Called as tiles are done, on a GPU after each submission of some, from any thread but never two at once: done tiles of total.
+ * done ascends, and is total in the last call unless cancelled. On the CPU no thread waits for a callback: tiles that are done
+ * while one runs are counted by the next. Returning false cancels: no further tile is begun. */
 typedef bool (*tilefold_progress)(void *user, int64_t done, int64_t total);
 
 /* Pointers point at element (0, 0, ..., 0) of their tensor and are aligned to its type. The _bytes of a tensor say how much

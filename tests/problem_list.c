@@ -153,3 +153,17 @@ test_problem named_problem(const char *name, tilefold_type type, tilefold_type b
     fprintf(stderr, "no problem is named %s\n", name);
     abort();
 }
+
+test_problem many_tiles_problem(void) {
+    test_problem made = {.name = "many tiles", .seed = 9, .data = DATA_UNIT};
+    tilefold_problem *p = &made.problem;
+    tilefold_problem_init(p, TILEFOLD_CONV, TILEFOLD_F32, 2);
+    p->in_channels = p->out_channels = 32;
+    for (int axis = 0; axis < 2; axis++) {
+        p->input_size[axis] = 64;
+        p->kernel[axis] = 3;
+        p->padding_begin[axis] = p->padding_end[axis] = 1;
+    }
+    if (tilefold_problem_set_layout(p, TILEFOLD_CHANNELS_LAST, NULL) != TILEFOLD_OK) abort();
+    return made;
+}

@@ -48,6 +48,9 @@ test_problem named_problem(const char *name, tilefold_type type, tilefold_type b
 test_problem founding_case_a(void);
 test_problem founding_case_b(tilefold_type type, int64_t size);
 
+/* Enough work for several threads, which under a limit of 32 KiB for each come to some dozens of tiles. */
+test_problem many_tiles_problem(void);
+
 /* 1, or more where TILEFOLD_TEST_SCALE is below 1: tests of the list go over it in such steps. */
 int list_step(void);
 

@@ -179,6 +179,10 @@ const char *describe_way(const way *w) {
     return text;
 }
 
+way many_tiles_way(int32_t threads, pool pool) {
+    return (way){best_isa(), threads, pool, TILEFOLD_ALGORITHM_AUTO, true, threads * INT64_C(32768)};
+}
+
 void complain(const test_problem *made, const way *w, const char *what) {
     fprintf(stderr, "%s\n  %s\n  %s\n", what, describe_problem(made), describe_way(w));
 }

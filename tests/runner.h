@@ -45,6 +45,9 @@ int machine_methods(method methods[MAX_METHODS]);
  * TILEFOLD_ISA_BEST, and neither threads nor pools. */
 bool on_vulkan(void);
 
+/* How many_tiles_problem() comes to as many tiles as it says. */
+way many_tiles_way(int32_t threads, pool pool);
+
 /* Says on standard error what is wrong with which problem in which way; fail_problem() then fails the test. */
 void complain(const test_problem *made, const way *w, const char *what);
 void fail_problem(const test_problem *made, const way *w, const char *what);

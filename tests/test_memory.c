@@ -25,13 +25,18 @@ static void run_sequential(void *user, void (*task)(void *argument, size_t index
     for (size_t i = 0; i < count; i++) task(argument, i);
 }
 
-/* A context whose every byte comes from the ledger. */
-static tilefold_status open_context(ledger *l, tilefold_context **context) {
+static tilefold_context_options context_options(ledger *l) {
     tilefold_context_options options;
     tilefold_context_options_init(&options);
     options.isa = best_isa();
     options.allocator = ledger_allocator(l);
     options.parallel_for = (tilefold_parallel_for){run_sequential, NULL, 3};
+    return options;
+}
+
+/* A context whose every byte comes from the ledger. */
+static tilefold_status open_context(ledger *l, tilefold_context **context) {
+    tilefold_context_options options = context_options(l);
     return tilefold_context_create(&options, context, NULL);
 }
 
@@ -120,23 +125,32 @@ static void test_allocator_sees_all(void **state) {
 
 /* ------------------------------------------------------------------------------------------------------ failing ---- */
 
-/* Fails the first allocation, then the second, ... until one run needs no more than have been let through. */
-static void test_failing_context(void **state) {
-    (void)state;
+/* Fails the first allocation, then the second, ... until one run needs no more than have been let through: with the caller's
+ * threads, and with the library's own. */
+static void check_failing_context(bool own_threads) {
     for (int64_t fail_at = 1;; fail_at++) {
         ledger l = {.fail_at = fail_at};
         tilefold_context *context = (tilefold_context *)&l;
-        tilefold_status status = open_context(&l, &context);
+        tilefold_context_options options = context_options(&l);
+        if (own_threads) options.parallel_for.run = NULL;
+        options.threads = 3;
+        tilefold_status status = tilefold_context_create(&options, &context, NULL);
         if (status == TILEFOLD_OK) {
             tilefold_context_destroy(context);
             assert_int_equal(l.live, 0);
-            assert_true(fail_at > 1);
+            assert_true(fail_at > (own_threads ? 2 : 1));
             return;
         }
         assert_int_equal(status, TILEFOLD_OUT_OF_MEMORY);
         assert_ptr_equal(context, &l);
         assert_int_equal(l.live, 0);
     }
+}
+
+static void test_failing_context(void **state) {
+    (void)state;
+    check_failing_context(false);
+    check_failing_context(true);
 }
 
 static void check_failing_plan(tilefold_context *context, ledger *l, const way *w, const test_problem *made) {
@@ -199,7 +213,8 @@ static void test_failing_allocations(void **state) {
 
 /* ---------------------------------------------------------------------------------------------------- executing ---- */
 
-/* tilefold_execute() calls neither the caller's allocator nor the C library's. */
+/* tilefold_execute() calls neither the caller's allocator nor the C library's; but a first execution on several threads may
+ * start those, for which the C library allocates. */
 static void check_execute_allocates_nothing(const test_problem *made, const way *w) {
     ledger l = {0};
     tilefold_context_options options;
@@ -215,12 +230,14 @@ static void check_execute_allocates_nothing(const test_problem *made, const way 
     prepared p;
     tilefold_message message;
     assert_int_equal(prepare_execution(plan, &t, &p, &message), TILEFOLD_OK);
-    int64_t calls = l.calls, heap = heap_calls();
-    tilefold_status status = tilefold_execute(plan, &p.execution, &message);
-    heap = heap_calls() - heap;
-    assert_int_equal(status, TILEFOLD_OK);
-    assert_int_equal(l.calls, calls);
-    if (heap_is_watched()) assert_int_equal(heap, 0);
+    for (int first = 1; first >= 0; first--) {
+        int64_t calls = l.calls, heap = heap_calls();
+        tilefold_status status = tilefold_execute(plan, &p.execution, &message);
+        heap = heap_calls() - heap;
+        assert_int_equal(status, TILEFOLD_OK);
+        assert_int_equal(l.calls, calls);
+        if (heap_is_watched() && !(first && get_info(plan).threads > 1)) assert_int_equal(heap, 0);
+    }
     assert_true(finish_execution(&p));
     free_tensors(&t);
     tilefold_plan_destroy(plan);
@@ -233,6 +250,11 @@ static void test_execute_allocates_nothing(void **state) {
         test_problem made = listed_problem(index, (tilefold_type)(1 + index % 3), TILEFOLD_F32);
         way w = {best_isa(), 1 + index % 2, POOL_LIBRARY, TILEFOLD_ALGORITHM_AUTO, index & 1, 65536};
         check_execute_allocates_nothing(&made, &w);
+    }
+    test_problem shared = many_tiles_problem();
+    for (int32_t threads = 1; threads <= 4; threads++) {
+        way w = many_tiles_way(threads, POOL_LIBRARY);
+        check_execute_allocates_nothing(&shared, &w);
     }
 }
 

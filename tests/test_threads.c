@@ -1,4 +1,4 @@
-/* One plan in many threads, contexts coming and going, progress and cancelling, and plans run at smaller sizes.
+/* One plan in many threads, contexts coming and going, threads that start late or not at all, and plans run at smaller sizes.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -9,10 +9,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
+#include "counting.h"
 #include "oracle.h"
+#include "process.h"
 #include "runner.h"
 
 enum { THREADS = 4, ROUNDS = 3 };
@@ -129,61 +132,108 @@ static void test_contexts_come_and_go(void **state) {
     }
 }
 
-/* ----------------------------------------------------------------------------------------------------- progress ---- */
+/* ------------------------------------------------------------------------------------------------------ threads ---- */
 
-typedef struct watcher {
-    atomic_bool inside; /* the callback is running */
-    bool overlapped, out_of_order;
-    int64_t calls, total, stop_at;
-} watcher;
-
-static bool watch(void *user, int64_t done, int64_t total) {
-    watcher *w = user;
-    if (atomic_exchange(&w->inside, true)) w->overlapped = true;
-    w->calls++;
-    w->out_of_order = w->out_of_order || done != w->calls || (w->total && w->total != total);
-    w->total = total;
-    atomic_store(&w->inside, false);
-    return done != w->stop_at;
+static tilefold_context *open_with(int32_t threads) {
+    tilefold_context_options options;
+    tilefold_context_options_init(&options);
+    options.threads = threads;
+    tilefold_context *context;
+    return tilefold_context_create(&options, &context, NULL) == TILEFOLD_OK ? context : NULL;
 }
 
-/* Runs with a watcher that cancels at a tile (0: never), and looks at what it saw. */
-static void watch_run(const test_problem *made, const way *w, int64_t stop_at, tensors *t, const void *expected) {
-    bool declined;
-    tilefold_plan *plan = make_plan(made, w, &declined);
-    if (!plan) fail_problem(made, w, "no plan");
-    prepared p;
-    tilefold_message message = {""};
-    watcher seen = {.stop_at = stop_at};
-    assert_int_equal(prepare_execution(plan, t, &p, &message), TILEFOLD_OK);
-    p.execution.progress = watch;
-    p.execution.progress_user = &seen;
-    tilefold_status status = tilefold_execute(plan, &p.execution, &message);
-    int64_t tiles = get_info(plan).tiles, calls = stop_at && stop_at < tiles ? stop_at : tiles;
-    if (status != (stop_at && stop_at <= tiles ? TILEFOLD_CANCELLED : TILEFOLD_OK)) fail_problem(made, w, message.text);
-    if (seen.overlapped || seen.out_of_order) fail_problem(made, w, "progress overlapped or out of order");
-    if (seen.calls != calls || seen.total != tiles) fail_problem(made, w, "progress was not called once for each tile");
-    if (!finish_execution(&p)) fail_problem(made, w, "memory around the scratch was written");
-    void *got = malloc(tensors_output_bytes(t) + 1);
-    const char *reason;
-    if (!collect_output(t, got, &reason)) fail_problem(made, w, reason);
-    if (status == TILEFOLD_OK && !check_output(t, w, expected, got)) fail();
-    free(got);
-    tilefold_plan_destroy(plan);
+static tilefold_plan *plan_large(tilefold_context *context) {
+    test_problem made = founding_case_b(TILEFOLD_F32, 512);
+    tilefold_plan_options options;
+    tilefold_plan_options_init(&options);
+    tilefold_plan *plan;
+    return tilefold_plan_create(context, &made.problem, &options, &plan, NULL) == TILEFOLD_OK ? plan : NULL;
 }
 
-static void test_progress(void **state) {
+/* All cores unless told otherwise. */
+static void test_default_threads(void **state) {
     (void)state;
-    const pool pools[] = {POOL_LIBRARY, POOL_REVERSED, POOL_THREADS};
-    for (int index = 0; index < listed_problems(); index += list_step()) {
-        test_problem made = listed_problem(index, TILEFOLD_F32, TILEFOLD_F32);
-        way w = {best_isa(), 1 + index % 4, pools[index % 3], TILEFOLD_ALGORITHM_AUTO, true, 16384};
-        tensors t = make_tensors(&made);
-        void *expected = expected_output(&t);
-        for (int64_t stop_at = 0; stop_at <= 3; stop_at++) watch_run(&made, &w, stop_at, &t, expected);
-        free(expected);
-        free_tensors(&t);
-    }
+    tilefold_device_info device = {.struct_size = sizeof device};
+    assert_int_equal(tilefold_get_device_info(0, &device, NULL), TILEFOLD_OK);
+    tilefold_context *context = open_with(0);
+    tilefold_plan *plan = plan_large(context);
+    assert_true(device.threads >= 1);
+    assert_int_equal(get_info(plan).threads > 1, device.threads > 1);
+    assert_true(get_info(plan).threads <= device.threads);
+    tilefold_plan_destroy(plan);
+    tilefold_context_destroy(context);
+}
+
+/* Neither a context nor a plan starts any. */
+static void test_planning_starts_no_thread(void **state) {
+    (void)state;
+    int64_t before = process_threads();
+    if (before < 0) skip();
+    tilefold_context *context = open_with(TILEFOLD_MAX_THREADS);
+    tilefold_plan *plan = plan_large(context);
+    assert_non_null(plan);
+    assert_true(process_threads() <= before); /* fewer where one of an earlier test was about to go */
+    tilefold_plan_destroy(plan);
+    tilefold_context_destroy(context);
+}
+
+enum { NO_LIMIT = 2 };
+
+/* In a child: 0 where a run by 64 threads is right though the system has room for some of them only. */
+static int execute_cramped(void *argument) {
+    const sharer *s = argument;
+    rlim_t bytes = (rlim_t)(process_address_space_bytes() + (8 << 20));
+    if (setrlimit(RLIMIT_AS, &(struct rlimit){bytes, bytes}) != 0) return NO_LIMIT;
+    tilefold_context *context = open_with(64);
+    tilefold_plan_options options = way_options(s->way);
+    tilefold_plan *plan;
+    sharer own = *s;
+    if (!context || tilefold_plan_create(context, &s->tensors.made.problem, &options, &plan, NULL) != TILEFOLD_OK)
+        return 1;
+    bool right = execute_and_compare(plan, s->way, &own.tensors, s->expected);
+    tilefold_plan_destroy(plan);
+    tilefold_context_destroy(context);
+    return !right;
+}
+
+static void test_threads_that_cannot_start(void **state) {
+    (void)state;
+    if (!heap_is_watched()) skip(); /* a sanitizer needs the address space for itself */
+    if (process_threads() < 0) skip();
+    test_problem made = many_tiles_problem();
+    way w = many_tiles_way(64, POOL_LIBRARY);
+    w.limit = INT64_C(1) << 20;
+    sharer s = {NULL, &w, make_tensors(&made), NULL};
+    s.expected = expected_output(&s.tensors);
+    int exit_status = run_in_child(execute_cramped, &s);
+    free((void *)s.expected);
+    free_tensors(&s.tensors);
+    if (exit_status == NO_LIMIT) skip();
+    assert_int_equal(exit_status, 0);
+}
+
+/* The child of a fork goes on with a context, threads and all. */
+static int execute_in_child(void *argument) {
+    sharer *s = argument;
+    return !execute_and_compare(s->plan, s->way, &s->tensors, s->expected);
+}
+
+static void test_fork(void **state) {
+    (void)state;
+#if defined(__SANITIZE_THREAD__)
+    skip(); /* gcc's lets no thread start in a child of several threads */
+#endif
+    test_problem made = many_tiles_problem();
+    way w = many_tiles_way(3, POOL_LIBRARY);
+    bool declined;
+    sharer s = {make_plan(&made, &w, &declined), &w, make_tensors(&made), NULL};
+    s.expected = expected_output(&s.tensors);
+    assert_true(execute_and_compare(s.plan, &w, &s.tensors, s.expected));
+    assert_int_equal(run_in_child(execute_in_child, &s), 0);
+    assert_true(execute_and_compare(s.plan, &w, &s.tensors, s.expected));
+    tilefold_plan_destroy((tilefold_plan *)s.plan);
+    free((void *)s.expected);
+    free_tensors(&s.tensors);
 }
 
 /* ------------------------------------------------------------------------------------------------------ resized ---- */
@@ -340,7 +390,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_plan_in_many_threads),
         cmocka_unit_test(test_contexts_come_and_go),
-        cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_default_threads),
+        cmocka_unit_test(test_planning_starts_no_thread),
+        cmocka_unit_test(test_threads_that_cannot_start),
+        cmocka_unit_test(test_fork),
         cmocka_unit_test(test_resized),
         cmocka_unit_test(test_resized_layouts),
         cmocka_unit_test(test_resized_refusals),

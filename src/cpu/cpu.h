@@ -30,13 +30,12 @@
 #include "candidates.h"
 #include "detect.h"
 #include "kernels.h"
-
-struct pthreadpool;
+#include "pool.h"
 
 typedef struct tilefold_cpu_context {
     tilefold_cpu_target target;
     tilefold_parallel_for parallel_for; /* never without run */
-    struct pthreadpool *pool;           /* the library's own, or NULL */
+    tilefold_pool *pool;                /* the library's own, or NULL */
     struct tilefold_cpu_pick *pick;     /* of a candidate by number: NULL but for tests */
 } tilefold_cpu_context;
 

@@ -7,15 +7,12 @@
 #include "../checked.h"
 #include "../message.h"
 #include "float_environment.h"
+#include "pool.h"
 
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
-
-#ifdef TILEFOLD_HAVE_PTHREADPOOL
-#include <pthreadpool.h>
-#endif
 
 /* ---------------------------------------------------------------------------------------------------- context ---- */
 
@@ -41,34 +38,19 @@ static void run_serially(void *user, void (*task)(void *argument, size_t index),
     for (size_t i = 0; i < count; i++) task(argument, i);
 }
 
-#ifdef TILEFOLD_HAVE_PTHREADPOOL
-static void run_in_pool(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count) {
-    /* Workers that spin after the work is done take the processor from whoever has some; waking them costs microseconds. */
-    pthreadpool_parallelize_1d(user, task, argument, count, PTHREADPOOL_FLAG_YIELD_WORKERS);
-}
-
-static tilefold_status open_pool(tilefold_cpu_context *cpu, int32_t threads, tilefold_message *message) {
+static tilefold_status open_pool(tilefold_context *context, int32_t threads, tilefold_message *message) {
+    tilefold_cpu_context *cpu = context->state;
     cpu->parallel_for = (tilefold_parallel_for){run_serially, NULL, 1};
     if (threads == 1) return TILEFOLD_OK;
-    cpu->pool = pthreadpool_create((size_t)threads);
+    size_t bytes = tilefold_pool_bytes(threads);
+    cpu->pool = context->allocator.allocate(context->allocator.user, bytes, TILEFOLD_ALIGNMENT);
     if (!cpu->pool)
-        return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "no memory for a pool of %d threads", (int)threads);
-    cpu->parallel_for = (tilefold_parallel_for){run_in_pool, cpu->pool, threads};
+        return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "no memory for a pool of %d threads, %zu bytes",
+                             (int)threads, bytes);
+    tilefold_pool_open(cpu->pool, threads);
+    cpu->parallel_for = (tilefold_parallel_for){tilefold_pool_run, cpu->pool, threads};
     return TILEFOLD_OK;
 }
-
-static void close_pool(tilefold_cpu_context *cpu) {
-    if (cpu->pool) pthreadpool_destroy(cpu->pool);
-}
-#else
-static tilefold_status open_pool(tilefold_cpu_context *cpu, int32_t threads, tilefold_message *message) {
-    (void)threads, (void)message;
-    cpu->parallel_for = (tilefold_parallel_for){run_serially, NULL, 1};
-    return TILEFOLD_OK;
-}
-
-static void close_pool(tilefold_cpu_context *cpu) { (void)cpu; }
-#endif
 
 static tilefold_status open_cpu(tilefold_context *context, const tilefold_context_options *options,
                                 const void *device_options, tilefold_message *message) {
@@ -89,14 +71,20 @@ static tilefold_status open_cpu(tilefold_context *context, const tilefold_contex
     if (!cpu->parallel_for.run) {
         int32_t cores = machine->cores, most = TILEFOLD_MAX_THREADS;
         int32_t threads = options->threads ? options->threads : cores < most ? cores : most;
-        tilefold_status status = open_pool(cpu, threads, message);
+        tilefold_status status = open_pool(context, threads, message);
         if (status) return status;
     }
     cpu->target.threads = cpu->parallel_for.threads;
     return TILEFOLD_OK;
 }
 
-static void close_cpu(tilefold_context *context) { close_pool(context->state); }
+static void close_cpu(tilefold_context *context) {
+    tilefold_cpu_context *cpu = context->state;
+    if (!cpu->pool) return;
+    tilefold_pool_close(cpu->pool);
+    size_t bytes = tilefold_pool_bytes((int32_t)cpu->parallel_for.threads);
+    context->allocator.release(context->allocator.user, cpu->pool, bytes);
+}
 
 /* ---------------------------------------------------------------------------------------------------- execute ---- */
 
@@ -107,16 +95,19 @@ typedef struct execution {
     int64_t tiles;
     atomic_llong next;
     atomic_bool cancelled;
-    atomic_flag reporting; /* held around the progress callback */
-    int64_t done;          /* guarded by reporting */
+    atomic_llong unreported; /* tiles done; who finds it 0 reports until it is 0 again */
+    int64_t done;            /* tiles reported, the reporter's alone */
 } execution;
 
+/* Nobody waits for a callback: a tile that is done while one runs is left to the thread that is in it. */
 static void report(execution *e) {
-    while (atomic_flag_test_and_set_explicit(&e->reporting, memory_order_acquire)) {}
-    e->done++;
-    if (!atomic_load(&e->cancelled) && !e->request->progress(e->request->progress_user, e->done, e->tiles))
-        atomic_store(&e->cancelled, true);
-    atomic_flag_clear_explicit(&e->reporting, memory_order_release);
+    if (atomic_fetch_add(&e->unreported, 1) > 0) return;
+    for (long long count = 1; count > 0;) {
+        e->done += count;
+        if (!atomic_load(&e->cancelled) && !e->request->progress(e->request->progress_user, e->done, e->tiles))
+            atomic_store(&e->cancelled, true);
+        count = atomic_fetch_sub(&e->unreported, count) - count;
+    }
 }
 
 /* One thread's share: tiles by ascending number, as long as there are any, in its own part of the scratch. */
@@ -156,10 +147,10 @@ static tilefold_status execute(const tilefold_plan *plan, const tilefold_geometr
     execution e = {.work = &work,
                    .plan = plan,
                    .request = request,
-                   .reporting = ATOMIC_FLAG_INIT,
                    .tiles = tilefold_tiles_total(geometry, &cpu->tiling)};
     atomic_init(&e.next, 0);
     atomic_init(&e.cancelled, false);
+    atomic_init(&e.unreported, 0);
     int64_t threads = tilefold_min(cpu->threads, e.tiles);
     if (threads == 1)
         run_tiles(&e, 0);

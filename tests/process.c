@@ -1,0 +1,84 @@
+/* What the system knows of this process: see process.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _DEFAULT_SOURCE /* syscall */
+#include "process.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The beginning of a file, as a string; "" where there is none. */
+static void read_text(const char *path, char *text, size_t bytes) {
+    text[0] = 0;
+    int file = open(path, O_RDONLY);
+    if (file < 0) return;
+    ssize_t length = read(file, text, bytes - 1);
+    text[length > 0 ? length : 0] = 0;
+    close(file);
+}
+
+/* The number behind a word of /proc/self/status. */
+static int64_t status_number(const char *word) {
+    char text[4096];
+    read_text("/proc/self/status", text, sizeof text);
+    const char *found = strstr(text, word);
+    return found ? strtoll(found + strlen(word), NULL, 10) : -1;
+}
+
+int64_t process_threads(void) { return status_number("\nThreads:"); }
+
+int64_t process_address_space_bytes(void) {
+    int64_t kilobytes = status_number("\nVmSize:");
+    return kilobytes < 0 ? -1 : kilobytes * 1024;
+}
+
+/* "R" in "17 (name) R ...", where the name may hold anything. */
+static bool is_busy(const char *thread) {
+    char path[300], text[512];
+    snprintf(path, sizeof path, "/proc/self/task/%s/stat", thread);
+    read_text(path, text, sizeof text);
+    const char *end = strrchr(text, ')');
+    return end && end[1] && end[2] == 'R';
+}
+
+int64_t other_threads_busy(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    if (!tasks) return -1;
+    long self = syscall(SYS_gettid);
+    int64_t busy = 0;
+    for (const struct dirent *entry = readdir(tasks); entry; entry = readdir(tasks)) {
+        if (entry->d_name[0] != '.' && strtol(entry->d_name, NULL, 10) != self) busy += is_busy(entry->d_name);
+    }
+    closedir(tasks);
+    return busy;
+}
+
+void sleep_briefly(void) { nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); }
+
+bool others_go_to_sleep(void) {
+    for (int i = 0; i < 20000; i++) {
+        if (other_threads_busy() <= 0) return true;
+        sleep_briefly();
+    }
+    return false;
+}
+
+int run_in_child(int (*run)(void *argument), void *argument) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        _exit(run(argument));
+    }
+    int status;
+    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
+    return WEXITSTATUS(status);
+}

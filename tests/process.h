@@ -1,0 +1,27 @@
+/* What the system knows of this process: its threads and its address space. On Linux; elsewhere -1.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef TESTS_PROCESS_H
+#define TESTS_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How many threads there are. Allocates nothing. */
+int64_t process_threads(void);
+
+/* How many of the threads other than the calling one are running or ready to run. */
+int64_t other_threads_busy(void);
+
+int64_t process_address_space_bytes(void);
+
+/* Whether within 20 seconds no other thread is busy any more: one that spins would be for ever. */
+bool others_go_to_sleep(void);
+
+void sleep_briefly(void); /* a millisecond */
+
+/* Runs it in a child process, which has a minute: its exit status, or -1 where it did not exit. */
+int run_in_child(int (*run)(void *argument), void *argument);
+
+#endif /* TESTS_PROCESS_H */
