@@ -2,6 +2,7 @@
 """Command lines, right and wrong: what is said, and the exit status."""
 
 import os
+import resource
 import unittest
 
 import numpy as np
@@ -203,6 +204,14 @@ class Plan(CommandLineTest):
         self.assertLessEqual(least, 65536)
         self.assertEqual(self.succeed_json(*PLAN, "--threads", 1, "--scratch", least)["scratch_limit_bytes"], least)
         self.fail_with(1, [f"--scratch {least - 1}", str(least)], *PLAN, "--threads", 1, "--scratch", least - 1)
+
+    @unittest.skipIf(sanitized(), "sanitizers need more addresses than that")
+    def test_threads_are_not_started_to_plan(self):
+        """There is no room for the stacks of so many."""
+        limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20))
+        plan = self.succeed_json("plan", "conv", "--input", "1,64,512,512", "--weight", "64,64,3,3", "--threads", 1024,
+                                 preexec_fn=limit)
+        self.assertGreater(plan["threads"], 1)
 
     def test_wrong_algorithm(self):
         self.fail_with(1, ["--algorithm direct"], "plan", "conv", "--input", "1,256,64,64", "--weight", "256,256,3,3",
