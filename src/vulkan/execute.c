@@ -142,7 +142,7 @@ static tilefold_status download(execution *e) {
 /* -------------------------------------------------------------------------------------------------------- steps ---- */
 
 /* Begins a submission where there is none, ends one that is full, and sees to it that the job's constants are in it. */
-static tilefold_status before_tile(void *user, tilefold_vulkan_recorder *recorder, int64_t macs) {
+static tilefold_status before_step(void *user, tilefold_vulkan_recorder *recorder, int64_t macs) {
     execution *e = user;
     bool full = e->macs >= SUBMISSION_MACS || (!e->job_is_there && e->jobs == e->plan->scratch.jobs);
     tilefold_status status = full ? submit(e) : TILEFOLD_OK;
@@ -223,7 +223,7 @@ tilefold_status tilefold_vulkan_execute(const tilefold_plan *plan, const tilefol
                                             .plan = p,
                                             .commands = context->commands,
                                             .sets = p->sets,
-                                            .before_tile = before_tile,
+                                            .before_step = before_step,
                                             .user = &e};
     pthread_mutex_lock(&context->lock);
     status = run_chunks(&e, geometry, &chunking);

@@ -34,11 +34,28 @@ static void dispatch(const tilefold_vulkan_recorder *r, VkPipeline pipeline, VkD
     tilefold_vulkan_wait_for_all(vk, r->commands);
 }
 
+/* What a step that makes outputs or partial sums binds. An unfolded product has its scratch bound at all times. */
+static VkDescriptorSet set_of(const tilefold_vulkan_recorder *r, const tilefold_vulkan_step *step) {
+    bool first = step->flags & TILEFOLD_STEP_FIRST, last = step->flags & TILEFOLD_STEP_LAST;
+    bool unfolds = r->plan->algorithm == TILEFOLD_ALGORITHM_UNFOLD;
+    if (unfolds || (first && last) || r->plan->scratch.partial_bytes == 0) return r->sets.product;
+    return last ? r->sets.from_scratch : r->sets.to_scratch;
+}
+
 static void record_product(const tilefold_vulkan_recorder *r, const tilefold_vulkan_step *step, int64_t groups) {
     const tilefold_vulkan_workgroup *workgroup = &r->plan->workgroup;
-    dispatch(r, r->plan->product, r->sets.product, step,
+    dispatch(r, r->plan->product, set_of(r, step), step,
              tilefold_ceil_div(step->position_end - step->position_begin, workgroup->positions),
              tilefold_ceil_div(step->column_end - step->column_begin, workgroup->columns), groups);
+}
+
+/* Neighbouring invocations are neighbouring units of a position, or neighbouring positions of a unit. */
+static void record_direct(const tilefold_vulkan_recorder *r, const tilefold_vulkan_step *step) {
+    int64_t positions = step->position_end - step->position_begin;
+    bool flat = r->plan->columns_first;
+    dispatch(r, r->plan->product, set_of(r, step), step,
+             tilefold_ceil_div(flat ? positions * step->units : positions, TILEFOLD_WORKGROUP), flat ? 1 : step->units,
+             1);
 }
 
 /* An invocation stores a texel of four k, or a word of one or two positions: see shaders/unfolded.glsl. */
@@ -46,7 +63,7 @@ static void record_unfold(const tilefold_vulkan_recorder *r, const tilefold_vulk
     if (step->k_begin == step->k_end) return;
     bool texels = r->plan->scratch.image_size.storage != TILEFOLD_STORAGE_BUFFER;
     int64_t run = texels || r->plan->constants.type == TILEFOLD_F32 ? 1 : 2;
-    dispatch(r, r->plan->unfold, r->sets.unfold, step, tilefold_ceil_div(step->pitch, run * TILEFOLD_WORKGROUP),
+    dispatch(r, r->plan->unfold, r->sets.to_scratch, step, tilefold_ceil_div(step->pitch, run * TILEFOLD_WORKGROUP),
              tilefold_ceil_div(step->k_end - step->k_begin, texels ? 4 : 1), groups);
 }
 
@@ -57,68 +74,66 @@ static void prepare_image(tilefold_vulkan_recorder *r) {
     r->image_there = true;
 }
 
-/* Positions, groups and columns are set: the whole sum, unfolded a block at a time. `fresh`: the scratch does not hold the
- * first block yet. */
-static void record_blocks(tilefold_vulkan_recorder *r, tilefold_vulkan_step step, int64_t depth, int64_t groups,
-                          bool fresh) {
+static int64_t step_macs(const tilefold_vulkan_plan *plan, const tilefold_vulkan_step *step, int64_t groups) {
+    bool direct = plan->algorithm == TILEFOLD_ALGORITHM_DIRECT;
+    int64_t columns = direct ? plan->constants.columns : step->column_end - step->column_begin;
+    int64_t macs = tilefold_saturating_multiply(step->position_end - step->position_begin, columns);
+    int64_t depth = tilefold_max(1, step->k_end - step->k_begin);
+    return tilefold_saturating_multiply(macs, tilefold_saturating_multiply(groups, depth));
+}
+
+/* A step of a block of the sum. `fresh`: the scratch does not hold the block yet. */
+static tilefold_status record_block(tilefold_vulkan_recorder *r, const tilefold_vulkan_step *step, int64_t groups,
+                                    bool fresh) {
     const tilefold_vulkan_plan *plan = r->plan;
-    bool unfolds = plan->algorithm == TILEFOLD_ALGORITHM_UNFOLD;
+    tilefold_status status = r->before_step ? r->before_step(r->user, r, step_macs(plan, step, groups)) : TILEFOLD_OK;
+    if (status) return status;
+    prepare_image(r);
+    if (plan->algorithm == TILEFOLD_ALGORITHM_UNFOLD && fresh) record_unfold(r, step, groups);
+    if (plan->algorithm == TILEFOLD_ALGORITHM_DIRECT)
+        record_direct(r, step);
+    else
+        record_product(r, step, groups);
+    r->steps++;
+    return TILEFOLD_OK;
+}
+
+/* Positions, groups and columns are set: the whole sum, a block at a time. `fresh`: the scratch does not hold the first yet. */
+static tilefold_status record_blocks(tilefold_vulkan_recorder *r, tilefold_vulkan_step step, int64_t depth,
+                                     int64_t groups, bool fresh) {
+    const tilefold_vulkan_plan *plan = r->plan;
     step.pitch = (int32_t)tilefold_round_up(step.position_end - step.position_begin, 2);
     step.unfolded = (int32_t)(plan->scratch.partial_bytes / 4);
     step.width = (int32_t)plan->scratch.image_size.width;
-    step.partial = plan->scratch.partial_bytes ? 0 : -1;
+    step.units = (int32_t)groups;
     int64_t k = 0;
-    prepare_image(r);
     do {
         step.k_begin = (int32_t)k;
         k = tilefold_min(depth, k + plan->tiling.block_k);
         step.k_end = (int32_t)k;
         step.flags = (plan->columns_first ? TILEFOLD_STEP_COLUMNS_FIRST : 0) |
                      (step.k_begin == 0 ? TILEFOLD_STEP_FIRST : 0) | (k == depth ? TILEFOLD_STEP_LAST : 0);
-        if (unfolds && (fresh || step.k_begin > 0)) record_unfold(r, &step, groups);
-        record_product(r, &step, groups);
-        r->steps++;
+        tilefold_status status = record_block(r, &step, groups, fresh || step.k_begin > 0);
+        if (status) return status;
     } while (k < depth);
-}
-
-static void record_direct(tilefold_vulkan_recorder *r, tilefold_vulkan_step step, int64_t units) {
-    bool columns_first = r->plan->columns_first;
-    int64_t positions = step.position_end - step.position_begin;
-    step.flags = columns_first ? TILEFOLD_STEP_COLUMNS_FIRST : 0;
-    step.spread = (int32_t)(columns_first ? units : positions);
-    dispatch(r, r->plan->product, r->sets.product, &step, tilefold_ceil_div(step.spread, TILEFOLD_WORKGROUP),
-             columns_first ? positions : units, 1);
-    r->steps++;
-}
-
-static int64_t tile_macs(const tilefold_vulkan_plan *plan, int64_t positions, int64_t columns, int64_t groups,
-                         int64_t depth) {
-    if (plan->algorithm == TILEFOLD_ALGORITHM_DIRECT) columns = plan->constants.columns;
-    int64_t macs = tilefold_saturating_multiply(positions, columns);
-    return tilefold_saturating_multiply(macs, tilefold_saturating_multiply(groups, tilefold_max(1, depth)));
+    return TILEFOLD_OK;
 }
 
 tilefold_status tilefold_vulkan_record_job(tilefold_vulkan_recorder *r, const tilefold_vulkan_extent *all) {
-    const tilefold_vulkan_plan *plan = r->plan;
-    const tilefold_vulkan_tiling *t = &plan->tiling;
+    const tilefold_vulkan_tiling *t = &r->plan->tiling;
     for (int64_t group = 0; group < all->groups; group += t->groups)
         for (int64_t position = 0; position < all->positions; position += t->positions)
             for (int64_t column = 0; column < all->columns; column += t->columns) {
-                int64_t groups = tilefold_min(t->groups, all->groups - group);
-                int64_t position_end = tilefold_min(all->positions, position + t->positions);
-                int64_t column_end = tilefold_min(all->columns, column + t->columns);
-                int64_t macs = tile_macs(plan, position_end - position, column_end - column, groups, all->depth);
-                tilefold_status status = r->before_tile ? r->before_tile(r->user, r, macs) : TILEFOLD_OK;
-                if (status) return status;
                 tilefold_vulkan_step step = {.position_begin = (int32_t)position,
-                                             .position_end = (int32_t)position_end,
+                                             .position_end = (int32_t)tilefold_min(all->positions,
+                                                                                   position + t->positions),
                                              .column_begin = (int32_t)column,
-                                             .column_end = (int32_t)column_end,
+                                             .column_end = (int32_t)tilefold_min(all->columns, column + t->columns),
                                              .group_begin = (int32_t)group};
-                if (plan->algorithm == TILEFOLD_ALGORITHM_DIRECT)
-                    record_direct(r, step, groups);
-                else
-                    record_blocks(r, step, all->depth, groups, column == 0 || plan->cut);
+                tilefold_status status = record_blocks(r, step, all->depth,
+                                                       tilefold_min(t->groups, all->groups - group),
+                                                       column == 0 || r->plan->cut);
+                if (status) return status;
             }
     return TILEFOLD_OK;
 }

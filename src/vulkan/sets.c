@@ -5,7 +5,7 @@
 #include "../checked.h"
 #include "vulkan.h"
 
-enum { SETS_PER_CHUNK = 2 };
+enum { SETS_PER_CHUNK = 3 };
 
 static const VkDescriptorType binding_types[TILEFOLD_VULKAN_BINDINGS] = {
     VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, /* TILEFOLD_VULKAN_STORAGE_BINDINGS of them */
@@ -82,7 +82,8 @@ VkResult tilefold_vulkan_create_sets(tilefold_vulkan_context *context, VkDescrip
                                      const tilefold_vulkan_bound tensors[TILEFOLD_TENSORS],
                                      const tilefold_vulkan_bound *scratch, VkBuffer jobs,
                                      const tilefold_vulkan_plan *plan, tilefold_vulkan_sets *sets) {
-    const VkDescriptorSetLayout layouts[SETS_PER_CHUNK] = {context->set_layout, context->set_layout};
+    const VkDescriptorSetLayout layouts[SETS_PER_CHUNK] = {context->set_layout, context->set_layout,
+                                                           context->set_layout};
     VkDescriptorSet made[SETS_PER_CHUNK];
     VkDescriptorSetAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
                                         .descriptorPool = pool,
@@ -90,16 +91,16 @@ VkResult tilefold_vulkan_create_sets(tilefold_vulkan_context *context, VkDescrip
                                         .pSetLayouts = layouts};
     VkResult result = context->vk.AllocateDescriptorSets(context->device, &info, made);
     if (result != VK_SUCCESS) return result;
-    *sets = (tilefold_vulkan_sets){made[0], made[1]};
+    *sets = (tilefold_vulkan_sets){made[0], made[1], made[2]};
     const tilefold_vulkan_bound *input = &tensors[TILEFOLD_INPUT], *weight = &tensors[TILEFOLD_WEIGHT];
+    const tilefold_vulkan_bound *output = &tensors[TILEFOLD_OUTPUT];
     /* Something must be bound as the bias even where it is not read. */
     const tilefold_vulkan_bound *bias = tensors[TILEFOLD_BIAS].buffer ? &tensors[TILEFOLD_BIAS] : weight;
-    bool unfolds = plan->algorithm == TILEFOLD_ALGORITHM_UNFOLD;
-    const pointed unfold = {.storage = {input, NULL, NULL, scratch}, .jobs = jobs, .stored = plan->image.view};
-    const pointed product = {.storage = {unfolds ? scratch : input, weight, bias, &tensors[TILEFOLD_OUTPUT]},
-                             .jobs = jobs,
-                             .fetched = plan->image.view};
-    write_set(context, sets->unfold, &unfold);
-    write_set(context, sets->product, &product);
+    const VkImageView view = plan->image.view;
+    pointed at[SETS_PER_CHUNK] = {{{input, weight, bias, output}, jobs, NULL, view},
+                                  {{input, weight, bias, scratch}, jobs, view, NULL},
+                                  {{input, weight, scratch, output}, jobs, NULL, NULL}};
+    if (plan->algorithm == TILEFOLD_ALGORITHM_UNFOLD) at[0].storage[0] = scratch;
+    for (int i = 0; i < SETS_PER_CHUNK; i++) write_set(context, made[i], &at[i]);
     return VK_SUCCESS;
 }

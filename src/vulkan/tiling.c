@@ -11,6 +11,12 @@
 /* An unfolded tile larger than this gains nothing: it is read back from memory, not from a cache. */
 #define TILE_BYTES (INT64_C(8) << 20)
 
+/* An invocation runs through so much of a sum in one step at most; longer sums are cut, and their partial sums wait in memory.
+ * Mesa's software device ends an invocation's loops, in silence, after 65 535 iterations in all, and no shader takes more than
+ * 13/4 for each k (product.comp: 3 loops of 16 + 1, and 1 around them, for 16 k). A step is short for one invocation too, then:
+ * 16384 times the 64 multiply-adds of product.comp at most. */
+#define STEP_DEPTH 16384
+
 enum {
     MAX_JOBS = 64, /* in one submission */
     MIN_JOBS = 8,
@@ -114,32 +120,94 @@ static void choose_constants(const tilefold_vulkan_shape *s, tilefold_vulkan_pla
     p->workgroup = (tilefold_vulkan_workgroup){TILEFOLD_WORKGROUP, TILEFOLD_WORKGROUP_SIDE * p->constants.columns};
 }
 
-static void tile_implicit(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
+static bool partial_in_scratch(const tilefold_vulkan_shape *s) { return s->geometry->type != TILEFOLD_F32; }
+
+static int64_t step_depth(const tilefold_vulkan_shape *s) {
+    return tilefold_min(tilefold_max(1, s->depth), STEP_DEPTH);
+}
+
+static void set_block(const tilefold_vulkan_shape *s, int64_t block_k, tilefold_vulkan_plan *p) {
+    p->tiling.block_k = block_k;
+    p->cut = block_k < s->depth;
+}
+
+/* Of the partial sums of a step that wait in the scratch, as shaders/partial.glsl draws them. */
+static int64_t partial_bytes(const tilefold_vulkan_shape *s, const tilefold_vulkan_plan *p) {
+    const tilefold_vulkan_tiling *t = &p->tiling;
+    if (!p->cut || !partial_in_scratch(s)) return 0;
+    int64_t columns = p->algorithm == TILEFOLD_ALGORITHM_DIRECT ? p->constants.columns : t->columns;
+    int64_t bytes = tilefold_saturating_multiply(tilefold_round_up(t->positions, 2) * 4, columns);
+    return tilefold_saturating_multiply(bytes, t->groups);
+}
+
+/* The least tile, of those whose partial sums are all their scratch: of 64 positions and columns, or what there is or the largest
+ * buffer holds of them. */
+static tilefold_vulkan_tiling least_tile(const tilefold_vulkan_shape *s, const tilefold_vulkan_plan *plan) {
+    tilefold_vulkan_plan p = *plan;
+    bool direct = p.algorithm == TILEFOLD_ALGORITHM_DIRECT;
+    p.tiling = (tilefold_vulkan_tiling){.positions = tilefold_min(s->positions, TILEFOLD_WORKGROUP),
+                                        .columns = direct ? 1 : tilefold_min(s->columns, CUT_COLUMNS),
+                                        .groups = 1};
+    set_block(s, step_depth(s), &p);
+    while (partial_bytes(s, &p) > s->traits->max_binding_bytes && p.tiling.positions * p.tiling.columns > 1) {
+        int64_t *longer = p.tiling.columns > p.tiling.positions ? &p.tiling.columns : &p.tiling.positions;
+        *longer = tilefold_ceil_div(*longer, 2);
+    }
+    return p.tiling;
+}
+
+/* Halves what of the tile is the largest multiple of the least tile's; false where nothing is left to halve. */
+static bool halve_tile(const tilefold_vulkan_tiling *least, tilefold_vulkan_tiling *t) {
+    int64_t *const sizes[] = {&t->positions, &t->groups, &t->columns};
+    const int64_t floors[] = {least->positions, least->groups, least->columns};
+    int most = 0;
+    for (int i = 1; i < 3; i++)
+        if (*sizes[i] / floors[i] > *sizes[most] / floors[most]) most = i;
+    if (*sizes[most] <= floors[most]) return false;
+    *sizes[most] = tilefold_round_up(tilefold_ceil_div(*sizes[most], 2), floors[most]);
+    return true;
+}
+
+/* Shrinks the tile until its partial sums fit; false where they never do. */
+static bool fit_partial(const tilefold_vulkan_shape *s, int64_t budget, tilefold_vulkan_plan *p) {
+    const tilefold_vulkan_tiling least = least_tile(s, p);
+    int64_t room = tilefold_min(TILE_BYTES, tilefold_min(budget, s->traits->max_binding_bytes));
+    while ((p->scratch.partial_bytes = partial_bytes(s, p)) > room)
+        if (!halve_tile(&least, &p->tiling)) return false;
+    return true;
+}
+
+static bool tile_implicit(const tilefold_vulkan_shape *s, int64_t budget, tilefold_vulkan_plan *p) {
     const int64_t *groups = s->traits->max_groups;
     int64_t each = p->workgroup.positions, most = tilefold_min(groups[0], tilefold_ceil_div(s->positions, each));
-    int64_t position_macs = tilefold_saturating_multiply(s->depth, s->columns);
+    int64_t position_macs = tilefold_saturating_multiply(step_depth(s), s->columns);
     p->tiling.positions = bounded(most, tilefold_saturating_multiply(position_macs, each)) * each;
     p->tiling.positions = balance(s->positions, p->tiling.positions, each);
     p->tiling.columns = tilefold_min(s->columns, groups[1] * p->workgroup.columns);
     p->tiling.groups = bounded(tilefold_min(s->geometry->groups, groups[1]),
                                tilefold_saturating_multiply(position_macs, p->tiling.positions));
-    p->tiling.block_k = tilefold_max(1, s->depth);
+    set_block(s, step_depth(s), p);
+    return fit_partial(s, budget, p);
 }
 
-static void tile_direct(const tilefold_vulkan_shape *s, tilefold_vulkan_plan *p) {
+/* Invocations along the first dimension of a direct step are all its positions and units, those of a position side by side, or
+ * its positions alone: as its outputs lie. Their numbers are 32-bit. */
+#define MAX_INVOCATIONS (INT64_C(1) << 30)
+
+static bool tile_direct(const tilefold_vulkan_shape *s, int64_t budget, tilefold_vulkan_plan *p) {
     const int64_t *groups = s->traits->max_groups;
     int64_t units = tilefold_saturating_multiply(s->geometry->groups,
                                                  tilefold_ceil_div(s->columns, p->constants.columns));
-    int64_t first = groups[0] * TILEFOLD_WORKGROUP, second = groups[1];
-    int64_t unit_macs = tilefold_saturating_multiply(s->depth, p->constants.columns);
+    int64_t first = tilefold_min(groups[0] * TILEFOLD_WORKGROUP, MAX_INVOCATIONS), second = groups[1];
+    int64_t unit_macs = tilefold_saturating_multiply(step_depth(s), p->constants.columns);
     p->tiling.columns = 1;
-    p->tiling.block_k = tilefold_max(1, s->depth);
     p->tiling.groups = tilefold_min(units, p->columns_first ? first : second);
-    p->tiling.positions = bounded(tilefold_min(s->positions, p->columns_first ? second : first),
+    int64_t most = p->columns_first ? first / p->tiling.groups : first;
+    p->tiling.positions = bounded(tilefold_min(s->positions, most),
                                   tilefold_saturating_multiply(unit_macs, p->tiling.groups));
+    set_block(s, step_depth(s), p);
+    return fit_partial(s, budget, p);
 }
-
-static bool partial_in_scratch(const tilefold_vulkan_shape *s) { return s->geometry->type != TILEFOLD_F32; }
 
 enum {
     TEXEL_ELEMENTS = 4, /* consecutive k of a position */
@@ -156,12 +224,13 @@ static int64_t texel_row(const tilefold_vulkan_shape *s) {
 /* What an unfolded tile can be at most, by the device's limits: of dispatches, and of images. */
 static tilefold_vulkan_extent most_of_tile(const tilefold_vulkan_shape *s) {
     const int64_t *groups = s->traits->max_groups, in_2d = s->traits->max_image_2d, in_3d = s->traits->max_image_3d;
-    tilefold_vulkan_extent most = {groups[0] * TILEFOLD_WORKGROUP, s->columns, groups[1], groups[1]};
+    tilefold_vulkan_extent most = {groups[0] * TILEFOLD_WORKGROUP, s->columns, groups[1],
+                                   tilefold_min(groups[1], STEP_DEPTH)};
     if (s->storage == TILEFOLD_STORAGE_BUFFER) return most;
     bool flat = s->storage == TILEFOLD_STORAGE_TEXTURE2D;
     int64_t positions = flat ? in_2d : texel_row(s) * in_3d;
     most.positions = tilefold_min(most.positions, round_down(positions, TILEFOLD_WORKGROUP));
-    most.depth = tilefold_min(groups[1], flat ? in_2d : in_3d) * TEXEL_ELEMENTS;
+    most.depth = tilefold_min(tilefold_min(groups[1], flat ? in_2d : in_3d) * TEXEL_ELEMENTS, STEP_DEPTH);
     return most;
 }
 
@@ -203,7 +272,7 @@ static int64_t tile_bytes(const tilefold_vulkan_plan *p) {
 static bool lay_out_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilefold_vulkan_plan *p) {
     const tilefold_vulkan_tiling *t = &p->tiling;
     int64_t row = t->positions * s->element_bytes, something_to_bind = 16;
-    p->cut = t->block_k < s->depth;
+    set_block(s, t->block_k, p);
     p->scratch.unfolded_bytes = something_to_bind;
     if (s->storage == TILEFOLD_STORAGE_BUFFER) {
         int64_t rows = tilefold_saturating_multiply(t->block_k, t->groups);
@@ -211,9 +280,7 @@ static bool lay_out_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilef
     } else {
         lay_out_image(s, p);
     }
-    p->scratch.partial_bytes = p->cut && partial_in_scratch(s)
-                                   ? tilefold_saturating_multiply(t->positions * 4, t->columns)
-                                   : 0;
+    p->scratch.partial_bytes = partial_bytes(s, p);
     int64_t most = s->traits->max_binding_bytes, buffer_bytes = tile_bytes(p) - p->scratch.image_bytes;
     return tile_bytes(p) <= budget && buffer_bytes <= most && p->scratch.image_bytes <= most;
 }
@@ -315,11 +382,7 @@ bool tilefold_vulkan_decide(const tilefold_vulkan_shape *s, int64_t budget, tile
     int64_t left = budget - tilefold_vulkan_scratch_bytes(&p->scratch);
     if (left < 0 || p->scratch.jobs * TILEFOLD_JOB_BYTES > s->traits->max_binding_bytes) return false;
     if (p->algorithm == TILEFOLD_ALGORITHM_UNFOLD) return tile_unfold(s, left, p);
-    if (p->algorithm == TILEFOLD_ALGORITHM_DIRECT)
-        tile_direct(s, p);
-    else
-        tile_implicit(s, p);
-    return true;
+    return p->algorithm == TILEFOLD_ALGORITHM_DIRECT ? tile_direct(s, left, p) : tile_implicit(s, left, p);
 }
 
 int64_t tilefold_vulkan_least_scratch(const tilefold_vulkan_shape *s, const tilefold_vulkan_plan *plan) {
@@ -327,5 +390,8 @@ int64_t tilefold_vulkan_least_scratch(const tilefold_vulkan_shape *s, const tile
     p.scratch = (tilefold_vulkan_scratch){.jobs = job_slots(s, &p, MIN_JOBS), .staging_bytes = staging_bytes(s, &p, 0)};
     choose_constants(s, &p);
     int64_t bytes = tilefold_vulkan_scratch_bytes(&p.scratch);
-    return p.algorithm == TILEFOLD_ALGORITHM_UNFOLD ? tilefold_saturating_add(bytes, least_unfold(s, &p)) : bytes;
+    if (p.algorithm == TILEFOLD_ALGORITHM_UNFOLD) return tilefold_saturating_add(bytes, least_unfold(s, &p));
+    p.tiling = least_tile(s, &p);
+    set_block(s, step_depth(s), &p);
+    return bytes + partial_bytes(s, &p);
 }

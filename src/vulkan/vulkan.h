@@ -271,7 +271,7 @@ enum { TILEFOLD_JOB_BYTES = sizeof(tilefold_vulkan_job) }; /* 256: a multiple of
 /* The push constants `Step` of shaders/job.glsl. */
 typedef struct tilefold_vulkan_step {
     int32_t position_begin, position_end, column_begin, column_end, group_begin, k_begin, k_end, flags, unfolded, pitch,
-        width, partial, spread;
+        width, units;
 } tilefold_vulkan_step;
 
 enum { TILEFOLD_STEP_FIRST = 1, TILEFOLD_STEP_LAST = 2, TILEFOLD_STEP_COLUMNS_FIRST = 4 };
@@ -331,9 +331,12 @@ enum {
     TILEFOLD_VULKAN_BINDINGS
 };
 
-/* The descriptor sets of a chunk: what an unfold binds, and what everything else does. */
+/* The descriptor sets of a chunk. */
 typedef struct tilefold_vulkan_sets {
-    VkDescriptorSet unfold, product;
+    VkDescriptorSet product; /* of what makes outputs; with unfolding, of what makes partial sums too */
+    VkDescriptorSet
+        to_scratch; /* of an unfold; without one, of a block of a sum whose partial sums wait in the scratch */
+    VkDescriptorSet from_scratch; /* of the last block of such a sum */
 } tilefold_vulkan_sets;
 
 /* What is bound of a buffer, in bytes. */
@@ -418,8 +421,8 @@ typedef struct tilefold_vulkan_recorder {
     uint32_t job_at;  /* bytes, of its constants in the buffer of jobs */
     int64_t steps;    /* recorded so far */
     bool image_there; /* the image has been discarded since the recorder began: what is in it is ours */
-    /* Called before each tile of so many multiply-adds, or NULL: may submit what is there, and move the job's constants. */
-    tilefold_status (*before_tile)(void *user, struct tilefold_vulkan_recorder *recorder, int64_t macs);
+    /* Called before each step of so many multiply-adds, or NULL: may submit what is there, and move the job's constants. */
+    tilefold_status (*before_step)(void *user, struct tilefold_vulkan_recorder *recorder, int64_t macs);
     void *user;
 } tilefold_vulkan_recorder;
 

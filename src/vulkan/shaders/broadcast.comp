@@ -9,7 +9,7 @@
 //     for each group, position p and column n of the step
 //         sum = FIRST ? bias[n] : the partial sum
 //         for k in [k_begin, k_end)     sum = fma(unfold[k][p], weight[k][n], sum)
-//         LAST ? output = clamp(sum) : keep the partial sum
+//         LAST ? output = clamp(sum + 0) : keep the partial sum
 //
 // There shared memory is memory like any other, a barrier costs more than a sum, and a load from a buffer is a loop over the
 // lanes; but registers are many (what spills stays in the first cache), and one lane's value goes to all lanes in one
@@ -94,7 +94,8 @@ void main() {
         Column c = column_of(n);
         out_column[w] = output_of_column(c);
         right[w] = job.first.y + group * job.weight_tap.w + weight_of_column(c);
-        bias[w] = first_value(group, n);
+        bias[w] = 0.0;
+        if ((tile.flags & FIRST) != 0) bias[w] = first_value(group, n);
     }
 
     precise float sum[ROWS * COLUMNS];
@@ -102,17 +103,16 @@ void main() {
         float first = subgroupShuffle(bias[j / LANES], uint(j % LANES));
         [[unroll]] for (int i = 0; i < ROWS; i++) sum[j * ROWS + i] = first;
     }
-#ifdef UNFOLDED
+    int row0 = int(gl_WorkGroupID.z) * (tile.column_end - tile.column_begin) - tile.column_begin;
     if ((tile.flags & FIRST) == 0) {
         [[unroll]] for (int j = 0; j < COLUMNS; j++) {
             int column = subgroupShuffle(out_column[j / LANES], uint(j % LANES));
             [[unroll]] for (int i = 0; i < ROWS; i++) {
                 int m = min(position0 + lane + i * LANES, position_end() - 1);
-                sum[j * ROWS + i] = load_partial(m, min(column0 + j, column_end() - 1), out_row[i] + column);
+                sum[j * ROWS + i] = load_partial(m, row0 + min(column0 + j, column_end() - 1), out_row[i] + column);
             }
         }
     }
-#endif
 
     int k = tile.k_begin, channel = k % taps.w;
     ivec3 tap = tap_of(k / taps.w);
@@ -138,7 +138,7 @@ void main() {
         int n = column0 + j, column = subgroupShuffle(out_column[j / LANES], uint(j % LANES));
         [[unroll]] for (int i = 0; i < ROWS; i++) {
             int m = position0 + lane + i * LANES;
-            if (m < position_end() && n < column_end()) store_sum(m, n, out_row[i] + column, sum[j * ROWS + i]);
+            if (m < position_end() && n < column_end()) store_sum(m, row0 + n, out_row[i] + column, sum[j * ROWS + i]);
         }
     }
 }

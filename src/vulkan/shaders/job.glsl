@@ -39,8 +39,7 @@ struct Step {
     int unfolded;         // word of the scratch where the unfolded tile begins, if it is held there: see unfolded.glsl
     int pitch;            // its elements from k to k: even, so that a row is whole words
     int width;            // of the three-dimensional image that holds it
-    int partial;          // word where partial sums begin, [column][position], or -1: they wait in the output
-    int spread;           // direct: units that lie in the first dimension
+    int units;            // direct: of the step
 };
 
 layout(std140, set = 0, binding = 4) uniform Bound { Job bound; };
@@ -54,7 +53,7 @@ Job job = bound;
 Step tile = Step(pushed.position_begin + zero, pushed.position_end + zero, pushed.column_begin + zero,
                  pushed.column_end + zero, pushed.group_begin + zero, pushed.k_begin + zero, pushed.k_end + zero,
                  pushed.flags + zero, pushed.unfolded + zero, pushed.pitch + zero, pushed.width + zero,
-                 pushed.partial + zero, pushed.spread + zero);
+                 pushed.units + zero);
 ivec4 taps = job.taps + zero;
 
 bool has_bias() { return job.first.z + zero >= 0; }
@@ -131,6 +130,13 @@ int input_of_image(int image, int group) { return job.base.x + image * job.in_fi
 // Whether a tap meets an input element, or the zero of the padding.
 bool inside(ivec3 at) {
     return uint(at.x) < uint(job.in_size.x) && uint(at.y) < uint(job.in_size.y) && uint(at.z) < uint(job.in_size.z);
+}
+
+// The end of a chain, as on the CPU: + 0.0, which makes +0 of -0 and changes nothing else. Of its bits, as compilers leave a sum
+// with a zero out.
+float end_chain(float sum) {
+    uint bits = floatBitsToUint(sum);
+    return uintBitsToFloat(bits == 0x80000000u ? 0u : bits);
 }
 
 // As on the CPU: a NaN stays a NaN.

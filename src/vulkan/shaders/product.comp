@@ -7,7 +7,7 @@
 //     for each group, position p and column n of the step
 //         sum = FIRST ? bias[n] : the partial sum
 //         for k in [k_begin, k_end)     sum = fma(unfold[k][p], weight[k][n], sum)
-//         LAST ? output = clamp(sum) : keep the partial sum
+//         LAST ? output = clamp(sum + 0) : keep the partial sum
 //
 // A workgroup computes 64 positions x 8*COLUMNS columns, an invocation 8 x COLUMNS of them in registers. DEPTH rows of both
 // sides at a time pass through shared memory:
@@ -18,8 +18,7 @@
 //                  |  |  |  64 x 8*COLUMNS |    neighbours write neighbouring elements
 //                  +--+  +----------------+
 //
-// Each sum is one chain in ascending k, whatever the tile: the bits do not depend on it. k past k_end are not multiplied at
-// all, since -0 + 0*0 would be +0.
+// Each sum is one chain in ascending k, whatever the tile: the bits do not depend on it. k past k_end are not multiplied at all.
 #define WRITES_OUTPUT
 #ifndef UNFOLDED
 #define READS_INPUT
@@ -102,6 +101,7 @@ void main() {
         out_column[j] = output_of_group(group) + output_of_column(column_of(column0 + column + j * SIDE));
     }
 
+    int row0 = int(gl_WorkGroupID.z) * (tile.column_end - tile.column_begin) - tile.column_begin;
     precise float sum[ROWS][8];
     [[unroll]] for (int j = 0; j < COLUMNS; j++) {
         int n = column0 + column + j * SIDE;
@@ -109,10 +109,8 @@ void main() {
         [[unroll]] for (int i = 0; i < ROWS; i++) {
             int m = position0 + row + i * SIDE;
             sum[i][j] = bias;
-#ifdef UNFOLDED
             if ((tile.flags & FIRST) == 0 && n < column_end() && m < position_end())
-                sum[i][j] = load_partial(m, n, out_row[i] + out_column[j]);
-#endif
+                sum[i][j] = load_partial(m, row0 + n, out_row[i] + out_column[j]);
         }
     }
 
@@ -140,7 +138,7 @@ void main() {
         int m = position0 + row + i * SIDE;
         [[unroll]] for (int j = 0; j < COLUMNS; j++) {
             int n = column0 + column + j * SIDE;
-            if (m < position_end() && n < column_end()) store_sum(m, n, out_row[i] + out_column[j], sum[i][j]);
+            if (m < position_end() && n < column_end()) store_sum(m, row0 + n, out_row[i] + out_column[j], sum[i][j]);
         }
     }
 }

@@ -18,7 +18,7 @@ const int F32 = 1, F16 = 2;
 //     binding         0         1        2      3
 //     unfold          input                     scratch
 //     product         scratch   weight   bias   output
-//     the others      input     weight   bias   output
+//     the others      input     weight   bias   output     but see partial.glsl for sums that are cut
 #ifdef READS_INPUT
 layout(std430, set = 0, binding = 0) readonly buffer Input { ELEMENT input_elements[]; };
 #else
@@ -89,12 +89,18 @@ uint input_bits(int index) {
 #ifdef WRITES_OUTPUT
 #ifdef STORAGE16
 float load_weight(int index) { return decode(uint(weight_elements[index])); }
+uint bias_word(int word) { return uint(bias_elements[2 * word]) | uint(bias_elements[2 * word + 1]) << 16; }
 float load_bias(int index) {
     if (!bias_is_f32()) return decode(uint(bias_elements[index]));
-    return uintBitsToFloat(uint(bias_elements[2 * index]) | uint(bias_elements[2 * index + 1]) << 16);
+    return uintBitsToFloat(bias_word(index));
 }
 void store_output(int index, float value) { output_elements[index] = uint16_t(encode(value)); }
 float load_output(int index) { return decode(uint(output_elements[index])); }
+uint output_word(int word) { return uint(output_elements[2 * word]) | uint(output_elements[2 * word + 1]) << 16; }
+void store_output_word(int word, uint bits) {
+    output_elements[2 * word] = uint16_t(bits);
+    output_elements[2 * word + 1] = uint16_t(bits >> 16);
+}
 #else
 float load_weight(int index) {
     if (TYPE == F32) return uintBitsToFloat(weight_elements[index]);
@@ -118,6 +124,9 @@ float load_output(int index) {
     if (TYPE == F32) return uintBitsToFloat(output_elements[index]);
     return decode(half_of(output_elements[index >> 1], index));
 }
+uint bias_word(int word) { return bias_elements[word]; }
+uint output_word(int word) { return output_elements[word]; }
+void store_output_word(int word, uint bits) { output_elements[word] = bits; }
 #endif
 
 // What a sum of group, column n of the step starts with.
