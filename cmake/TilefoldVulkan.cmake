@@ -18,7 +18,6 @@ function(tilefold_shader made source)
         COMMAND ${TILEFOLD_GLSLC} ${options} -mfmt=c ${folder}/${source}.comp -o ${header}
         DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/partial.glsl ${folder}/tensors.glsl
             ${folder}/unfolded.glsl
-            ${folder}/unfolded.glsl
         COMMENT "Compiling shader ${made}" VERBATIM)
     list(APPEND TILEFOLD_SHADERS ${header})
     set(TILEFOLD_SHADERS ${TILEFOLD_SHADERS} PARENT_SCOPE)
@@ -72,12 +71,4 @@ macro(tilefold_vulkan)
             src/vulkan/plan.c
             src/vulkan/record.c
             src/vulkan/sets.c
-            src/vulkan/structs.c
-            src/vulkan/tiling.c
-            ${TILEFOLD_SHADERS})
-    elseif(TILEFOLD_VULKAN STREQUAL "ON")
-        message(FATAL_ERROR "Vulkan headers or glslc not found, and TILEFOLD_VULKAN is ON")
-    else()
-        message(STATUS "Vulkan headers or glslc not found: ${if_not}")
-    endif()
-endmacro()
+            src/vulkan/spirv.c

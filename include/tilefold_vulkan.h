@@ -70,13 +70,15 @@ typedef struct tilefold_vulkan_options {
     PFN_vkGetInstanceProcAddr get_instance_proc_addr; /* NULL: from the driver's loader, opened at run time */
 
     /* A device of the caller's, made for Vulkan 1.1 or later and kept until the context is destroyed; with it
-     * get_instance_proc_addr must be there too. device == VK_NULL_HANDLE: tilefold makes its own. */
+     * get_instance_proc_addr must be there too. device == VK_NULL_HANDLE: tilefold makes its own. With float controls shaders
+     * declare that they keep signed zeros, infinities, NaN and subnormal numbers and round to nearest even, as far as it can. */
     VkInstance instance;
     VkPhysicalDevice physical_device;
     VkDevice device;
     bool storage_16bit_enabled;        /* the device was made with storageBuffer16BitAccess */
     bool external_memory_host_enabled; /* and with VK_EXT_external_memory_host */
-    uint8_t reserved[2];
+    bool float_controls_enabled;       /* and with VK_KHR_shader_float_controls, or for Vulkan 1.2 or later */
+    uint8_t reserved[1];
     uint32_t queue_family;          /* a family that computes */
     VkQueue queue;                  /* VK_NULL_HANDLE: plans can only be recorded */
     void (*lock_queue)(void *user); /* called around every use of the queue; NULL: nobody else uses it meanwhile */

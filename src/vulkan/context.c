@@ -70,26 +70,27 @@ static const uint32_t direct16_words[] =
 #include "direct16.h"
     ;
 
+/* With its modes declared each must fit the room that a context has for it. */
+#define FITS(bytes) ((bytes) / 4 + TILEFOLD_VULKAN_MODE_WORDS <= TILEFOLD_VULKAN_MODULE_WORDS)
+#define SHADER(name)                                                                                                   \
+    { name##_words, sizeof name##_words / (FITS(sizeof name##_words) ? 4 : 0) }
+#define SHADERS(name)                                                                                                  \
+    { SHADER(name), SHADER(name##16) }
+
 static const struct {
     const uint32_t *words;
-    size_t bytes;
+    size_t count;
 } shaders[TILEFOLD_VULKAN_SHADERS][2] = {
-    [TILEFOLD_VULKAN_IMPLICIT] = {{implicit_words, sizeof implicit_words}, {implicit16_words, sizeof implicit16_words}},
-    [TILEFOLD_VULKAN_UNFOLDED] = {{unfolded_words, sizeof unfolded_words}, {unfolded16_words, sizeof unfolded16_words}},
-    [TILEFOLD_VULKAN_UNFOLDED_2D] = {{unfolded2d_words, sizeof unfolded2d_words},
-                                     {unfolded2d16_words, sizeof unfolded2d16_words}},
-    [TILEFOLD_VULKAN_UNFOLDED_3D] = {{unfolded3d_words, sizeof unfolded3d_words},
-                                     {unfolded3d16_words, sizeof unfolded3d16_words}},
-    [TILEFOLD_VULKAN_BROADCAST_IMPLICIT] = {{broadcast_implicit_words, sizeof broadcast_implicit_words},
-                                            {broadcast_implicit16_words, sizeof broadcast_implicit16_words}},
-    [TILEFOLD_VULKAN_BROADCAST_UNFOLDED] = {{broadcast_unfolded_words, sizeof broadcast_unfolded_words},
-                                            {broadcast_unfolded16_words, sizeof broadcast_unfolded16_words}},
-    [TILEFOLD_VULKAN_UNFOLD] = {{unfold_words, sizeof unfold_words}, {unfold16_words, sizeof unfold16_words}},
-    [TILEFOLD_VULKAN_UNFOLD_2D] = {{unfold2d_words, sizeof unfold2d_words},
-                                   {unfold2d16_words, sizeof unfold2d16_words}},
-    [TILEFOLD_VULKAN_UNFOLD_3D] = {{unfold3d_words, sizeof unfold3d_words},
-                                   {unfold3d16_words, sizeof unfold3d16_words}},
-    [TILEFOLD_VULKAN_DIRECT] = {{direct_words, sizeof direct_words}, {direct16_words, sizeof direct16_words}},
+    [TILEFOLD_VULKAN_IMPLICIT] = SHADERS(implicit),
+    [TILEFOLD_VULKAN_UNFOLDED] = SHADERS(unfolded),
+    [TILEFOLD_VULKAN_UNFOLDED_2D] = SHADERS(unfolded2d),
+    [TILEFOLD_VULKAN_UNFOLDED_3D] = SHADERS(unfolded3d),
+    [TILEFOLD_VULKAN_BROADCAST_IMPLICIT] = SHADERS(broadcast_implicit),
+    [TILEFOLD_VULKAN_BROADCAST_UNFOLDED] = SHADERS(broadcast_unfolded),
+    [TILEFOLD_VULKAN_UNFOLD] = SHADERS(unfold),
+    [TILEFOLD_VULKAN_UNFOLD_2D] = SHADERS(unfold2d),
+    [TILEFOLD_VULKAN_UNFOLD_3D] = SHADERS(unfold3d),
+    [TILEFOLD_VULKAN_DIRECT] = SHADERS(direct),
 };
 
 static VkResult create_layouts(tilefold_vulkan_context *context) {
@@ -193,7 +194,9 @@ VkResult tilefold_vulkan_get_time(const tilefold_vulkan_context *context, double
     if (!context->timestamps) return VK_SUCCESS;
     VkResult result = context->vk.GetQueryPoolResults(context->device, context->timestamps, 0, 2, sizeof at, at,
                                                       sizeof at[0], VK_QUERY_RESULT_64_BIT);
-    if (result == VK_SUCCESS) *seconds = (double)(at[1] - at[0]) * context->traits.timestamp_seconds;
+    if (result == VK_NOT_READY) return VK_SUCCESS; /* the run is over, by its fence; only its time is not known */
+    uint64_t units = (at[1] - at[0]) & context->traits.timestamp_mask; /* they may wrap around in between */
+    if (result == VK_SUCCESS) *seconds = (double)units * context->traits.timestamp_seconds;
     return result;
 }
 
@@ -206,11 +209,15 @@ static bool same_constants(const tilefold_vulkan_constants *a, const tilefold_vu
 static VkResult get_module(tilefold_vulkan_context *context, tilefold_vulkan_shader shader, bool half,
                            VkShaderModule *module) {
     VkShaderModule *kept = &context->modules[shader][half];
-    VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                     .codeSize = shaders[shader][half].bytes,
-                                     .pCode = shaders[shader][half].words};
     VkResult result = VK_SUCCESS;
-    if (!*kept) result = context->vk.CreateShaderModule(context->device, &info, NULL, kept);
+    if (!*kept) {
+        size_t words = tilefold_vulkan_declare_modes(shaders[shader][half].words, shaders[shader][half].count,
+                                                     context->traits.float_modes, context->module_words);
+        VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                         .codeSize = words * sizeof(uint32_t),
+                                         .pCode = context->module_words};
+        result = context->vk.CreateShaderModule(context->device, &info, NULL, kept);
+    }
     *module = *kept;
     return result;
 }

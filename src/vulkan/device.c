@@ -66,8 +66,9 @@ static uint32_t choose_queue_family(const tilefold_vulkan_functions *vk, VkPhysi
 }
 
 /* A device with the first must have it enabled. */
-static const char *const wished[] = {"VK_KHR_portability_subset", VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME};
-enum { PORTABILITY, HOST_MEMORY, WISHED };
+static const char *const wished[] = {"VK_KHR_portability_subset", VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME,
+                                     VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME};
+enum { PORTABILITY, HOST_MEMORY, FLOAT_CONTROLS, WISHED };
 
 static VkResult find_extensions(const tilefold_vulkan_context *context, const tilefold_allocator *allocator,
                                 bool has[WISHED]) {
@@ -90,6 +91,8 @@ static VkResult create_device(tilefold_vulkan_context *context, const tilefold_a
         if (has[i]) enabled[count++] = wished[i];
     if (has[HOST_MEMORY])
         context->traits.import_alignment = tilefold_vulkan_import_alignment(&context->vk, context->physical);
+    if (has[FLOAT_CONTROLS])
+        context->traits.float_modes = tilefold_vulkan_get_float_modes(&context->vk, context->physical);
     float priority = 1.0f;
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                      .queueFamilyIndex = context->queue_family,
@@ -119,13 +122,14 @@ static tilefold_status find_device(tilefold_vulkan_context *context, int32_t ind
     return TILEFOLD_OK;
 }
 
-/* The queue's family may have no timestamps. */
+/* The queue's family may have no timestamps, or short ones. */
 static void check_timestamps(tilefold_vulkan_context *context) {
     VkQueueFamilyProperties families[16] = {{0}};
     uint32_t count = sizeof families / sizeof families[0];
     context->vk.GetPhysicalDeviceQueueFamilyProperties(context->physical, &count, families);
-    if (context->queue_family >= count || families[context->queue_family].timestampValidBits == 0)
-        context->traits.timestamp_seconds = 0;
+    uint32_t bits = context->queue_family < count ? families[context->queue_family].timestampValidBits : 0;
+    context->traits.timestamp_mask = bits < 64 ? (UINT64_C(1) << bits) - 1 : UINT64_MAX;
+    if (bits == 0) context->traits.timestamp_seconds = 0;
 }
 
 static void get_traits(tilefold_vulkan_context *context, const tilefold_vulkan_limits *limits) {
@@ -155,6 +159,8 @@ static void adopt_device(tilefold_vulkan_context *context, const tilefold_vulkan
     context->traits.storage16 = context->traits.storage16 && options->storage_16bit_enabled;
     if (options->external_memory_host_enabled)
         context->traits.import_alignment = tilefold_vulkan_import_alignment(&context->vk, context->physical);
+    if (options->float_controls_enabled)
+        context->traits.float_modes = tilefold_vulkan_get_float_modes(&context->vk, context->physical);
     context->device = options->device;
     tilefold_vulkan_load_device(&context->vk, context->device);
     context->queue = options->queue;

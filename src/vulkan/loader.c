@@ -209,6 +209,22 @@ tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_function
     return traits;
 }
 
+uint32_t tilefold_vulkan_get_float_modes(const tilefold_vulkan_functions *vk, VkPhysicalDevice device) {
+    VkPhysicalDeviceFloatControlsProperties floats = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FLOAT_CONTROLS_PROPERTIES};
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                              .pNext = &floats};
+    vk->GetPhysicalDeviceProperties2(device, &properties);
+    /* Where all widths must be told alike, fp32 alone cannot be told anything. */
+    const VkShaderFloatControlsIndependence together = VK_SHADER_FLOAT_CONTROLS_INDEPENDENCE_NONE;
+    uint32_t modes = floats.shaderSignedZeroInfNanPreserveFloat32 ? TILEFOLD_VULKAN_KEEPS_SPECIALS : 0;
+    if (floats.shaderDenormPreserveFloat32 && floats.denormBehaviorIndependence != together)
+        modes |= TILEFOLD_VULKAN_KEEPS_SUBNORMALS;
+    if (floats.shaderRoundingModeRTEFloat32 && floats.roundingModeIndependence != together)
+        modes |= TILEFOLD_VULKAN_ROUNDS_TO_EVEN;
+    return modes;
+}
+
 int64_t tilefold_vulkan_import_alignment(const tilefold_vulkan_functions *vk, VkPhysicalDevice device) {
     VkPhysicalDeviceExternalMemoryHostPropertiesEXT host = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT};

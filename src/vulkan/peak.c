@@ -21,6 +21,9 @@ typedef struct peak_run {
     float factor, addend, never;
 } peak_run;
 
+/* Some drivers end an invocation's loops after 65 535 iterations. */
+#define MOST_ROUNDS 16384
+
 /* A million invocations: three times what the largest GPUs hold at once, so that none idles for long at the end. */
 #define MOST_WORKGROUPS 16384
 
@@ -155,7 +158,8 @@ static VkResult time_runs(tilefold_vulkan_context *context, const peak_objects *
         double seconds;
         VkResult result = time_run(context, objects, workgroups, rounds, &seconds);
         if (result != VK_SUCCESS) return result;
-        if (seconds < least_seconds && rounds <= INT32_MAX / 2) { /* too short to be timed well; and the clocks rise */
+        if (seconds < least_seconds &&
+            rounds <= MOST_ROUNDS / 2) { /* too short to be timed well; and the clocks rise */
             rounds *= 2;
             continue;
         }

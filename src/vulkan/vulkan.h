@@ -61,8 +61,26 @@ typedef struct tilefold_vulkan_traits {
     int32_t workgroup_size, subgroup_size; /* invocations: the most of one workgroup; those that run in step */
     int64_t import_alignment;              /* of imported host memory; 0 where none can be imported */
     double timestamp_seconds;              /* of a timestamp's unit; 0 where the queue has no timestamps */
+    uint64_t timestamp_mask;               /* of the bits that its timestamps have */
     int64_t lanes;                         /* of a subgroup that is a CPU's vector; 0 on a device of its own */
+    uint32_t float_modes;                  /* that shaders declare: of the bits below */
 } tilefold_vulkan_traits;
+
+/* What a device can be told to do with fp32, bit by bit; and the words that declaring it takes at most. */
+enum {
+    TILEFOLD_VULKAN_KEEPS_SUBNORMALS = 1,
+    TILEFOLD_VULKAN_KEEPS_SPECIALS = 2, /* signed zeros, infinities, NaN */
+    TILEFOLD_VULKAN_ROUNDS_TO_EVEN = 4,
+    TILEFOLD_VULKAN_FLOAT_MODES = 3,
+    TILEFOLD_VULKAN_MODE_WORDS = 32
+};
+
+/* Those that a device with VK_KHR_shader_float_controls has. */
+uint32_t tilefold_vulkan_get_float_modes(const tilefold_vulkan_functions *vk, VkPhysicalDevice device);
+
+/* spirv.c: copies a module of so many words, with the modes declared, to `to`, which has room for TILEFOLD_VULKAN_MODE_WORDS more.
+ * Returns the words of the copy. */
+size_t tilefold_vulkan_declare_modes(const uint32_t *module, size_t words, uint32_t modes, uint32_t *to);
 
 /* What imported host memory must be aligned to, on a device with VK_EXT_external_memory_host. */
 int64_t tilefold_vulkan_import_alignment(const tilefold_vulkan_functions *vk, VkPhysicalDevice device);
@@ -114,6 +132,9 @@ typedef struct tilefold_vulkan_pipeline {
 /* As many as there are combinations: 3 types x (2 widths x 4 of the product, 5 x 2 of that by subgroups, 3 unfolds, 2 direct). */
 enum { TILEFOLD_VULKAN_MAX_PIPELINES = 69 };
 
+/* Of the largest shader with its modes declared. */
+enum { TILEFOLD_VULKAN_MODULE_WORDS = 16384 };
+
 typedef struct tilefold_vulkan_context {
     tilefold_vulkan_functions vk;
     VkInstance instance;
@@ -136,9 +157,10 @@ typedef struct tilefold_vulkan_context {
     VkCommandBuffer commands;
     VkQueryPool timestamps; /* two, where the queue has them */
     VkFence fence;
-    pthread_mutex_t lock; /* held while executing, and while pipelines are looked up */
+    pthread_mutex_t lock; /* held while recording and running commands, and while pipelines are looked up */
     tilefold_vulkan_pipeline pipelines[TILEFOLD_VULKAN_MAX_PIPELINES];
     int pipeline_count;
+    uint32_t module_words[TILEFOLD_VULKAN_MODULE_WORDS]; /* room to make a module in */
 } tilefold_vulkan_context;
 
 /* Layouts, modules, command buffer; and what they are released by, as far as they got. */
