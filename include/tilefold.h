@@ -420,7 +420,8 @@ TILEFOLD_API tilefold_status tilefold_pack_weight(const tilefold_plan *plan, con
 
 /* Called as tiles are done, on a GPU after each submission of some, from any thread but never two at once: done tiles of total.
  * done ascends, and is total in the last call unless cancelled. On the CPU no thread waits for a callback: tiles that are done
- * while one runs are counted by the next. Returning false cancels: no further tile is begun. */
+ * while one runs are counted by the next. Returning false cancels: no further tile is begun. A callback may plan and execute on
+ * the same context; on a GPU the plan that it is told of is not one of those, which is an INVALID_ARGUMENT. */
 typedef bool (*tilefold_progress)(void *user, int64_t done, int64_t total);
 
 /* Pointers point at element (0, 0, ..., 0) of their tensor and are aligned to its type. The _bytes of a tensor say how much

@@ -55,6 +55,15 @@ static void check_some_problems(tilefold_context *context) {
     }
 }
 
+/* A device of tilefold's own. */
+static tilefold_context *context_with_cache(const void *data, size_t bytes) {
+    tilefold_vulkan_options options;
+    tilefold_vulkan_options_init(&options);
+    options.pipeline_cache = data;
+    options.pipeline_cache_bytes = bytes;
+    return own_context(&options);
+}
+
 /* ------------------------------------------------------------------------------------------------ a device of ours ---- */
 
 /* A lock around the queue that counts. */
@@ -143,6 +152,125 @@ static void test_shared_queue(void **state) {
     own_close(&own);
 }
 
+/* ------------------------------------------------------------------------------------------------- one context ---- */
+
+/* A thread with tensors of its own; the plan is its own or shared. */
+typedef struct sharer {
+    const tilefold_plan *plan;
+    tensors tensors;
+    unsigned char *expected, *got;
+    int wrong;
+    pthread_t thread;
+} sharer;
+
+static tilefold_status execute(const tilefold_plan *plan, const tensors *t, tilefold_progress progress, void *user) {
+    prepared p;
+    tilefold_status status = prepare_execution(plan, t, &p, NULL);
+    p.execution.progress = progress;
+    p.execution.progress_user = user;
+    if (!status) status = tilefold_execute(plan, &p.execution, NULL);
+    return finish_execution(&p) ? status : TILEFOLD_DEVICE_LOST;
+}
+
+static bool execute_again(sharer *s) {
+    const char *reason;
+    int64_t index;
+    tilefold_status status = execute(s->plan, &s->tensors, NULL, NULL);
+    return collect_output(&s->tensors, s->got, &reason) && status == TILEFOLD_OK &&
+           same_bits(s->tensors.made.problem.type, s->tensors.output_view.elements, s->expected, s->got, &index);
+}
+
+static void *share(void *user) {
+    sharer *s = user;
+    for (int i = 0; i < 12; i++) s->wrong += !execute_again(s);
+    return NULL;
+}
+
+static tilefold_plan *plan_of(tilefold_context *context, const test_problem *made) {
+    tilefold_plan_options options = plan_options(TILEFOLD_ALGORITHM_UNFOLD, 1 << 17);
+    tilefold_plan *plan;
+    assert_int_equal(tilefold_plan_create(context, &made->problem, &options, &plan, NULL), TILEFOLD_OK);
+    return plan;
+}
+
+/* Threads that execute at once on one context, two of them one plan, get what each gets alone. */
+static void test_shared_context(void **state) {
+    (void)state;
+    enum { THREADS = 4, PLANS = 3 };
+    tilefold_context *context = context_with_cache(NULL, 0);
+    tilefold_plan *plans[PLANS];
+    sharer sharers[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        test_problem made = listed_problem(i % PLANS, TILEFOLD_F32, TILEFOLD_F32);
+        if (i < PLANS) plans[i] = plan_of(context, &made);
+        made.seed += (uint64_t)i * 1000; /* other values */
+        sharer *s = &sharers[i];
+        *s = (sharer){.plan = plans[i % PLANS], .tensors = make_tensors(&made)};
+        s->expected = malloc(tensors_output_bytes(&s->tensors));
+        s->got = malloc(tensors_output_bytes(&s->tensors));
+        const char *reason;
+        assert_true(s->expected && s->got);
+        assert_int_equal(execute(s->plan, &s->tensors, NULL, NULL), TILEFOLD_OK);
+        assert_true(collect_output(&s->tensors, s->expected, &reason));
+        assert_true(check_against_double(&s->tensors, s->expected));
+    }
+    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&sharers[i].thread, NULL, share, &sharers[i]), 0);
+    for (int i = 0; i < THREADS; i++) pthread_join(sharers[i].thread, NULL);
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(sharers[i].wrong, 0);
+        free(sharers[i].expected);
+        free(sharers[i].got);
+        free_tensors(&sharers[i].tensors);
+    }
+    for (int i = 0; i < PLANS; i++) tilefold_plan_destroy(plans[i]);
+    tilefold_context_destroy(context);
+}
+
+/* What a progress callback does on the context that it is called from. */
+typedef struct caller {
+    tilefold_context *context;
+    const tilefold_plan *plan; /* that is running */
+    tensors running, other;
+    int calls;
+    tilefold_status other_status, same_status;
+} caller;
+
+static bool call_back(void *user, int64_t done, int64_t total) {
+    caller *c = user;
+    (void)done, (void)total;
+    c->calls++;
+    tilefold_plan_options options = plan_options(TILEFOLD_ALGORITHM_AUTO, 1 << 20);
+    c->other_status = compute(c->context, &c->other, &options, NULL);
+    c->same_status = execute(c->plan, &c->running, NULL, NULL);
+    return true;
+}
+
+/* It may plan and execute there; the plan that runs refuses to be executed by it. */
+static void test_progress_uses_the_context(void **state) {
+    (void)state;
+    tilefold_context *context = context_with_cache(NULL, 0);
+    test_problem running = listed_problem(0, TILEFOLD_F32, TILEFOLD_F32);
+    test_problem other = listed_problem(1, TILEFOLD_F32, TILEFOLD_NONE);
+    tilefold_plan *plan = plan_of(context, &running);
+    caller c = {.context = context, .plan = plan, .running = make_tensors(&running), .other = make_tensors(&other)};
+    assert_int_equal(execute(plan, &c.running, call_back, &c), TILEFOLD_OK);
+    assert_true(c.calls > 0);
+    assert_int_equal(c.other_status, TILEFOLD_OK);
+    assert_int_equal(c.same_status, TILEFOLD_INVALID_ARGUMENT);
+    tensors *const computed[] = {&c.running, &c.other};
+    for (int i = 0; i < 2; i++) {
+        void *got = malloc(tensors_output_bytes(computed[i]));
+        const char *reason;
+        assert_non_null(got);
+        assert_true(collect_output(computed[i], got, &reason));
+        assert_true(check_against_double(computed[i], got));
+        free(got);
+        free_tensors(computed[i]);
+    }
+    tilefold_plan_destroy(plan);
+    tilefold_context_destroy(context);
+}
+
 static void test_without_queue(void **state) {
     (void)state;
     own_device own = own_open(true);
@@ -189,7 +317,7 @@ static void test_wrong_options(void **state) {
     options.struct_size--;
     refuse(&options);
     options = own_options(&own);
-    options.reserved[1] = 1;
+    options.reserved[0] = 1;
     refuse(&options);
     options = own_options(&own);
     tilefold_vulkan_limits limits;
@@ -207,14 +335,6 @@ static void test_wrong_options(void **state) {
 }
 
 /* ------------------------------------------------------------------------------------------------ pipeline cache ---- */
-
-static tilefold_context *context_with_cache(const void *data, size_t bytes) {
-    tilefold_vulkan_options options;
-    tilefold_vulkan_options_init(&options);
-    options.pipeline_cache = data;
-    options.pipeline_cache_bytes = bytes;
-    return own_context(&options);
-}
 
 static void test_pipeline_cache(void **state) {
     (void)state;
@@ -276,123 +396,6 @@ static void test_presets(void **state) {
     }
 }
 
-/* What tilefold asked of the device most. */
-static struct {
-    PFN_vkGetInstanceProcAddr get;
-    PFN_vkGetDeviceProcAddr get_device;
-    PFN_vkCreateBuffer create_buffer;
-    PFN_vkCmdDispatch dispatch;
-    VkDeviceSize buffer_bytes;
-    uint32_t groups[3];
-} watched;
-
-static VKAPI_ATTR VkResult VKAPI_CALL watch_buffer(VkDevice device, const VkBufferCreateInfo *info,
-                                                   const VkAllocationCallbacks *allocator, VkBuffer *buffer) {
-    if (info->size > watched.buffer_bytes) watched.buffer_bytes = info->size;
-    return watched.create_buffer(device, info, allocator, buffer);
-}
-
-static VKAPI_ATTR void VKAPI_CALL watch_dispatch(VkCommandBuffer commands, uint32_t x, uint32_t y, uint32_t z) {
-    const uint32_t groups[3] = {x, y, z};
-    for (int i = 0; i < 3; i++)
-        if (groups[i] > watched.groups[i]) watched.groups[i] = groups[i];
-    watched.dispatch(commands, x, y, z);
-}
-
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL watch_device_proc(VkDevice device, const char *name) {
-    PFN_vkVoidFunction found = watched.get_device(device, name);
-    if (strcmp(name, "vkCreateBuffer") == 0) {
-        watched.create_buffer = (PFN_vkCreateBuffer)found;
-        return (PFN_vkVoidFunction)watch_buffer;
-    }
-    if (strcmp(name, "vkCmdDispatch") != 0) return found;
-    watched.dispatch = (PFN_vkCmdDispatch)found;
-    return (PFN_vkVoidFunction)watch_dispatch;
-}
-
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL watch_proc(VkInstance instance, const char *name) {
-    PFN_vkVoidFunction found = watched.get(instance, name);
-    if (strcmp(name, "vkGetDeviceProcAddr") != 0) return found;
-    watched.get_device = (PFN_vkGetDeviceProcAddr)found;
-    return (PFN_vkVoidFunction)watch_device_proc;
-}
-
-/* 240 KiB of input and output each. */
-static test_problem wide_problem(void) {
-    test_problem made = {.name = "wide", .seed = 3, .data = DATA_UNIT};
-    tilefold_problem *p = &made.problem;
-    tilefold_problem_init(p, TILEFOLD_CONV, TILEFOLD_F32, 2);
-    p->in_channels = p->out_channels = 16;
-    for (int axis = 0; axis < 2; axis++) {
-        p->input_size[axis] = 62;
-        p->kernel[axis] = 3;
-        p->padding_begin[axis] = p->padding_end[axis] = 1;
-    }
-    assert_int_equal(tilefold_problem_set_layout(p, TILEFOLD_CHANNELS_FIRST, NULL), TILEFOLD_OK);
-    return made;
-}
-
-static void test_lowered_limits(void **state) {
-    (void)state;
-    enum { BUFFER_BYTES = 65536, GROUPS = 2, ELEMENTS = 16 * 62 * 62 };
-    own_device own = own_open(true);
-    tilefold_vulkan_options options = own_options(&own);
-    options.get_instance_proc_addr = watch_proc;
-    tilefold_vulkan_limits limits;
-    tilefold_vulkan_limits_init(&limits);
-    options.limits = &limits;
-    watched.get = own.GetInstanceProcAddr;
-    test_problem made = wide_problem();
-    float *got[2] = {malloc(ELEMENTS * 4), malloc(ELEMENTS * 4)};
-    static const tilefold_algorithm algorithms[] = {TILEFOLD_ALGORITHM_UNFOLD, TILEFOLD_ALGORITHM_IMPLICIT,
-                                                    TILEFOLD_ALGORITHM_DIRECT};
-    for (int i = 0; i < 3; i++) {
-        for (int lowered = 0; lowered < 2; lowered++) {
-            limits.max_buffer_bytes = lowered ? BUFFER_BYTES : INT64_MAX;
-            for (int axis = 0; axis < 3; axis++) limits.max_workgroups[axis] = lowered ? GROUPS : INT64_MAX;
-            tilefold_context *context = own_context(&options);
-            watched.buffer_bytes = watched.groups[0] = watched.groups[1] = watched.groups[2] = 0;
-            check_problem(context, &made, algorithms[i], got[lowered]);
-            tilefold_context_destroy(context);
-            assert_int_equal(watched.buffer_bytes <= BUFFER_BYTES, lowered);
-            assert_int_equal(watched.groups[0] <= GROUPS, lowered);
-            if (lowered) assert_true(watched.groups[1] <= GROUPS && watched.groups[2] <= GROUPS);
-        }
-        assert_memory_equal(got[0], got[1], ELEMENTS * 4);
-    }
-    free(got[0]);
-    free(got[1]);
-    own_close(&own);
-}
-
-/* A plan's own limit on buffers, below the device's. */
-static void test_max_buffer_of_a_plan(void **state) {
-    (void)state;
-    own_device own = own_open(true);
-    tilefold_vulkan_options vulkan = own_options(&own);
-    vulkan.get_instance_proc_addr = watch_proc;
-    watched.get = own.GetInstanceProcAddr;
-    tilefold_context *context = own_context(&vulkan);
-    test_problem made = wide_problem();
-    tilefold_plan_options options = plan_options(TILEFOLD_ALGORITHM_AUTO, 1 << 20);
-    int64_t tiles[2];
-    char text[2][2048];
-    for (int lowered = 0; lowered < 2; lowered++) {
-        options.max_buffer_bytes = lowered ? 32768 : 0;
-        watched.buffer_bytes = 0;
-        tilefold_plan *plan;
-        assert_int_equal(tilefold_plan_create(context, &made.problem, &options, &plan, NULL), TILEFOLD_OK);
-        tiles[lowered] = get_info(plan).tiles;
-        tilefold_plan_print(plan, text[lowered], sizeof text[lowered]);
-        tilefold_plan_destroy(plan);
-        assert_int_equal(watched.buffer_bytes <= 32768, lowered);
-    }
-    assert_true(tiles[1] > tiles[0]);
-    assert_string_not_equal(text[0], text[1]);
-    tilefold_context_destroy(context);
-    own_close(&own);
-}
-
 /* ------------------------------------------------------------------------------------------------------- shaders ---- */
 
 /* Few columns, whose shaders are the smallest: the layers' own checks are compiled into them by GPU-assisted validation. */
@@ -430,18 +433,12 @@ static void test_unfold_shaders(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_own_device),
-        cmocka_unit_test(test_shared_queue),
-        cmocka_unit_test(test_without_queue),
-        cmocka_unit_test(test_wrong_options),
-        cmocka_unit_test(test_pipeline_cache),
-        cmocka_unit_test(test_pipeline_cache_of_the_cpu),
-        cmocka_unit_test(test_presets),
-        cmocka_unit_test(test_lowered_limits),
-        cmocka_unit_test(test_max_buffer_of_a_plan),
-        cmocka_unit_test(test_direct_shader),
-        cmocka_unit_test(test_implicit_shader),
-        cmocka_unit_test(test_unfold_shaders),
+        cmocka_unit_test(test_own_device),      cmocka_unit_test(test_shared_queue),
+        cmocka_unit_test(test_shared_context),  cmocka_unit_test(test_progress_uses_the_context),
+        cmocka_unit_test(test_without_queue),   cmocka_unit_test(test_wrong_options),
+        cmocka_unit_test(test_pipeline_cache),  cmocka_unit_test(test_pipeline_cache_of_the_cpu),
+        cmocka_unit_test(test_presets),         cmocka_unit_test(test_direct_shader),
+        cmocka_unit_test(test_implicit_shader), cmocka_unit_test(test_unfold_shaders),
     };
     cmocka_set_test_filter(getenv("TILEFOLD_TEST_FILTER"));
     return cmocka_run_group_tests_name("vulkan device", tests, NULL, NULL);

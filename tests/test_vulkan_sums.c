@@ -26,10 +26,13 @@ enum { CONTEXTS = 4 };
 static tilefold_context *open_context(int number) {
     tilefold_context_options options;
     tilefold_vulkan_options vulkan;
+    tilefold_vulkan_limits limits;
     tilefold_context_options_init(&options);
     tilefold_vulkan_options_init(&vulkan);
-    vulkan.limits.cpu_vectors = number & 1;
-    vulkan.limits.storage_16bit = number & 2;
+    tilefold_vulkan_limits_init(&limits);
+    vulkan.limits = &limits;
+    limits.cpu_vectors = number & 1;
+    limits.storage_16bit = number & 2;
     tilefold_context *context;
     tilefold_message message;
     if (tilefold_vulkan_context_create(&options, &vulkan, &context, &message)) fail_msg("%s", message.text);

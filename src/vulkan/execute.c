@@ -27,18 +27,31 @@ typedef struct execution {
 
 /* ------------------------------------------------------------------------------------------------- submissions ---- */
 
+/* The context is this execution's from here to the end of submit(): its command buffer, fence and timestamps. */
 static tilefold_status begin(execution *e) {
     if (e->recording) return TILEFOLD_OK;
     tilefold_vulkan_context *context = e->context;
     VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                      .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    pthread_mutex_lock(&context->lock);
     VkResult result = context->vk.ResetCommandPool(context->device, context->pool, 0);
     if (result == VK_SUCCESS) result = context->vk.BeginCommandBuffer(context->commands, &info);
-    if (result != VK_SUCCESS) return tilefold_vulkan_fail(e->message, result, "beginning a command buffer");
+    if (result != VK_SUCCESS) {
+        pthread_mutex_unlock(&context->lock);
+        return tilefold_vulkan_fail(e->message, result, "beginning a command buffer");
+    }
     e->recording = true;
     tilefold_vulkan_begin_time(context, context->commands);
     tilefold_vulkan_wait_for_all(&context->vk, context->commands);
     return TILEFOLD_OK;
+}
+
+/* Not while the context is locked: the callback may plan and execute. */
+static tilefold_status tell_progress(const execution *e) {
+    int64_t done = e->recorder.steps;
+    if (!e->request->progress || e->request->progress(e->request->progress_user, done, e->total)) return TILEFOLD_OK;
+    return tilefold_fail(e->message, TILEFOLD_CANCELLED, "cancelled after %lld of %lld tiles", (long long)done,
+                         (long long)e->total);
 }
 
 static tilefold_status submit(execution *e) {
@@ -51,15 +64,12 @@ static tilefold_status submit(execution *e) {
     double seconds = 0;
     if (result == VK_SUCCESS) result = tilefold_vulkan_submit(context, context->commands);
     if (result == VK_SUCCESS) result = tilefold_vulkan_get_time(context, &seconds);
+    pthread_mutex_unlock(&context->lock);
     if (result != VK_SUCCESS) return tilefold_vulkan_fail(e->message, result, "running a command buffer");
     bool stepped = e->jobs > 0;
-    int64_t done = e->recorder.steps;
     e->device_seconds += seconds;
     e->jobs = e->macs = 0;
-    if (stepped && e->request->progress && !e->request->progress(e->request->progress_user, done, e->total))
-        return tilefold_fail(e->message, TILEFOLD_CANCELLED, "cancelled after %lld of %lld tiles", (long long)done,
-                             (long long)e->total);
-    return TILEFOLD_OK;
+    return stepped ? tell_progress(e) : TILEFOLD_OK;
 }
 
 /* ---------------------------------------------------------------------------------------------------- transfers ---- */
@@ -200,7 +210,7 @@ tilefold_status tilefold_vulkan_pack_weight(const tilefold_plan *plan, const voi
 tilefold_status tilefold_vulkan_execute(const tilefold_plan *plan, const tilefold_geometry *geometry,
                                         const tilefold_execution *request, tilefold_message *message) {
     tilefold_vulkan_context *context = plan->context->state;
-    const tilefold_vulkan_plan *p = plan->state;
+    tilefold_vulkan_plan *p = plan->state;
     if (plan->options.bind_buffers)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
                              "the plan was made for buffers of the caller's: bind it to them");
@@ -225,9 +235,10 @@ tilefold_status tilefold_vulkan_execute(const tilefold_plan *plan, const tilefol
                                             .sets = p->sets,
                                             .before_step = before_step,
                                             .user = &e};
-    pthread_mutex_lock(&context->lock);
+    if (pthread_mutex_lock(&p->running) != 0)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "the plan's own progress callback executes it");
     status = run_chunks(&e, geometry, &chunking);
-    pthread_mutex_unlock(&context->lock);
+    pthread_mutex_unlock(&p->running);
     if (!status && request->device_seconds) *request->device_seconds = e.device_seconds;
     return status;
 }

@@ -383,6 +383,7 @@ struct tilefold_vulkan_plan {
     tilefold_vulkan_buffer tensors[TILEFOLD_TENSORS], device_scratch, jobs, staging;
     VkDescriptorPool pool;
     tilefold_vulkan_sets sets;
+    pthread_mutex_t running; /* held while executing, which goes on in the buffers above between two submissions */
 };
 
 /* tiling.c: what a problem can be planned with under a scratch limit. */
