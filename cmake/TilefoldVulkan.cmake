@@ -72,3 +72,12 @@ macro(tilefold_vulkan)
             src/vulkan/record.c
             src/vulkan/sets.c
             src/vulkan/spirv.c
+            src/vulkan/structs.c
+            src/vulkan/tiling.c
+            ${TILEFOLD_SHADERS})
+    elseif(TILEFOLD_VULKAN STREQUAL "ON")
+        message(FATAL_ERROR "Vulkan headers or glslc not found, and TILEFOLD_VULKAN is ON")
+    else()
+        message(STATUS "Vulkan headers or glslc not found: ${if_not}")
+    endif()
+endmacro()
