@@ -125,6 +125,9 @@ static void try_long_sum(tilefold_context *context, tensors *t, const method *m,
     free(got);
 }
 
+/* The least of what unfolds takes thousands of steps here. */
+static int64_t small_limit(const method *m) { return m->algorithm == TILEFOLD_ALGORITHM_UNFOLD ? 1 << 17 : 0; }
+
 /* Each problem by every method, copied and bound, with much scratch and with the least; every other one without 16-bit elements. */
 static void try_long_sums(int vectors) {
     method methods[MAX_METHODS];
@@ -136,7 +139,8 @@ static void try_long_sums(int vectors) {
         void *expected = expected_output(&t);
         for (int m = 0; m < count; m++)
             for (int bound = 0; bound < 2; bound++)
-                try_long_sum(contexts[i & 1], &t, &methods[m], bound, (m + bound) & 1 ? 0 : 1 << 24, expected);
+                try_long_sum(contexts[i & 1], &t, &methods[m], bound,
+                             (m + bound) & 1 ? small_limit(&methods[m]) : 1 << 24, expected);
         free(expected);
         free_tensors(&t);
     }
