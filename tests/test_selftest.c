@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <fenv.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,10 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
 
 #include "counting.h"
 #include "runner.h"
@@ -177,7 +182,7 @@ static int some_lines(int step, const char *lines[MAX_LINES]) {
 static int scaled_step(void) {
     const char *scale = getenv("TILEFOLD_TEST_SCALE");
     double share = scale ? strtod(scale, NULL) : 1.0;
-    return share >= 1.0 ? 2 : share >= 0.1 ? 5 : 17;
+    return share >= 1.0 ? 2 : share >= 0.04 ? 5 : 17;
 }
 
 typedef struct record {
@@ -220,6 +225,41 @@ static void test_agrees(void **state) {
         assert_int_equal(r.problems, count);
         assert_true(r.compared >= 4 * count); /* auto and at least one other, twice */
     }
+}
+
+/* Those whose sums are subnormal. */
+static int subnormal_lines(const char *lines[MAX_LINES]) {
+    int count = 0;
+    for (int i = 0; tilefold_golden_lines[i]; i++)
+        if (strstr(tilefold_golden_lines[i], "data=subnormal") || strstr(tilefold_golden_lines[i], "data=tiny"))
+            lines[count++] = tilefold_golden_lines[i];
+    lines[count] = NULL;
+    return count;
+}
+
+/* How the caller rounds, and what it flushes to zero, changes neither the outputs nor what they are compared with. */
+static void test_float_environment(void **state) {
+    (void)state;
+    static const int roundings[] = {FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+    const char *lines[MAX_LINES];
+    assert_true(subnormal_lines(lines) > 20);
+    way w = {.isa = best_isa(), .threads = 1};
+    tilefold_context *context = get_context(&w);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(fesetround(roundings[i]), 0);
+        tilefold_status status = tilefold_selftest_lines(context, lines, NULL, NULL, NULL);
+        assert_int_equal(fegetround(), roundings[i]);
+        fesetround(FE_TONEAREST);
+        assert_int_equal(status, TILEFOLD_OK);
+    }
+#ifdef __SSE__
+    enum { FLUSH_TO_ZERO_AND_DENORMALS_ARE_ZERO = 0x8040 };
+    unsigned was = _mm_getcsr();
+    _mm_setcsr(was | FLUSH_TO_ZERO_AND_DENORMALS_ARE_ZERO);
+    tilefold_status status = tilefold_selftest_lines(context, lines, NULL, NULL, NULL);
+    _mm_setcsr(was);
+    assert_int_equal(status, TILEFOLD_OK);
+#endif
 }
 
 /* The table that the library carries, by the public function; and without a report. */
@@ -314,9 +354,11 @@ static int close_all(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sha256),        cmocka_unit_test(test_elements),      cmocka_unit_test(test_words),
-        cmocka_unit_test(test_canonical_nan), cmocka_unit_test(test_agrees),        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_wrong_hash),    cmocka_unit_test(test_wrong_threads), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_sha256),     cmocka_unit_test(test_elements),
+        cmocka_unit_test(test_words),      cmocka_unit_test(test_canonical_nan),
+        cmocka_unit_test(test_agrees),     cmocka_unit_test(test_table),
+        cmocka_unit_test(test_wrong_hash), cmocka_unit_test(test_wrong_threads),
+        cmocka_unit_test(test_memory),     cmocka_unit_test(test_float_environment),
     };
     return cmocka_run_group_tests_name("selftest", tests, NULL, close_all);
 }
