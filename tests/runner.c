@@ -301,6 +301,11 @@ bool check_plan_info(const test_problem *made, const way *w, const tilefold_plan
 
 /* ------------------------------------------------------------------------------------------------------- running ---- */
 
+/* What there is of a tensor from its element 0 on: exactly as much as the library may ask for. */
+static size_t bytes_from(const guarded *memory, const void *element) {
+    return memory->bytes - (size_t)((const unsigned char *)element - memory->data);
+}
+
 tilefold_status prepare_execution(const tilefold_plan *plan, const tensors *t, prepared *p, tilefold_message *message) {
     tilefold_plan_info info = get_info(plan);
     rng r = rng_make(t->made.seed, 6);
@@ -311,16 +316,22 @@ tilefold_status prepare_execution(const tilefold_plan *plan, const tensors *t, p
     tilefold_execution *e = &p->execution;
     tilefold_execution_init(e);
     e->input = tensors_input(t);
+    e->input_bytes = bytes_from(&t->input, e->input);
     e->bias = tensors_bias(t);
+    e->bias_bytes = t->bias.bytes;
     e->output = tensors_output(t);
+    e->output_bytes = bytes_from(&t->output, e->output);
     e->scratch = p->scratch.data;
     e->scratch_bytes = p->scratch.bytes;
     if (p->packed.bytes == 0) {
         e->weight = tensors_weight(t);
+        e->weight_bytes = bytes_from(&t->weight, e->weight);
         return TILEFOLD_OK;
     }
     e->packed_weight = p->packed.data;
-    return tilefold_pack_weight(plan, tensors_weight(t), 0, p->packed.data, p->packed.bytes, message);
+    e->packed_weight_bytes = p->packed.bytes;
+    return tilefold_pack_weight(plan, tensors_weight(t), bytes_from(&t->weight, tensors_weight(t)), p->packed.data,
+                                p->packed.bytes, message);
 }
 
 bool finish_execution(prepared *p) {

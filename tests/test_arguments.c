@@ -311,6 +311,61 @@ static void test_executions(void **state) {
     }
 }
 
+/* A bias of fp32 is aligned to its own type, whatever the tensors'. */
+static void test_bias_alignment(void **state) {
+    (void)state;
+    for (tilefold_type type = TILEFOLD_F16; type <= TILEFOLD_BF16; type++) {
+        test_problem made = {.name = "good problem", .seed = 1, .problem = good_problem(TILEFOLD_CONV)};
+        way w = {TILEFOLD_ISA_PORTABLE, 1, POOL_LIBRARY, TILEFOLD_ALGORITHM_UNFOLD, true, 65536};
+        made.problem.type = type;
+        bool declined;
+        tilefold_plan *plan = make_plan(&made, &w, &declined);
+        tensors t = make_tensors(&made);
+        prepared p;
+        assert_int_equal(prepare_execution(plan, &t, &p, NULL), TILEFOLD_OK);
+        float bias[8] = {0};
+        p.execution.bias = (const char *)bias + 2;
+        assert_int_equal(tilefold_execute(plan, &p.execution, NULL), TILEFOLD_INVALID_ARGUMENT);
+        p.execution.bias = bias;
+        assert_int_equal(tilefold_execute(plan, &p.execution, NULL), TILEFOLD_OK);
+        assert_true(finish_execution(&p));
+        free_tensors(&t);
+        tilefold_plan_destroy(plan);
+    }
+}
+
+/* A bias is there where the problem has one, and only there: by an execution, a resized one, and all in one call. */
+static void test_bias_or_none(void **state) {
+    (void)state;
+    for (int biased = 0; biased < 2; biased++) {
+        test_problem made = {.name = "good problem", .seed = 1, .problem = good_problem(TILEFOLD_CONV)};
+        way w = {TILEFOLD_ISA_PORTABLE, 1, POOL_LIBRARY, TILEFOLD_ALGORITHM_UNFOLD, true, 65536};
+        if (!biased) made.problem.bias_type = TILEFOLD_NONE;
+        bool declined;
+        tilefold_plan *plan = make_plan(&made, &w, &declined);
+        tensors t = make_tensors(&made);
+        prepared p;
+        assert_int_equal(prepare_execution(plan, &t, &p, NULL), TILEFOLD_OK);
+        const float some[6] = {0};
+        p.execution.bias_bytes = 0;
+        for (int given = 0; given < 2; given++) {
+            tilefold_status expected = given == biased ? TILEFOLD_OK : TILEFOLD_INVALID_ARGUMENT;
+            tilefold_plan_options options = way_options(&w);
+            tilefold_message message = {""};
+            p.execution.bias = given ? some : NULL;
+            assert_int_equal(tilefold_execute(plan, &p.execution, &message), expected);
+            assert_int_equal(message.text[0] != 0, expected != TILEFOLD_OK);
+            assert_int_equal(tilefold_execute_resized(plan, &made.problem, &p.execution, NULL), expected);
+            assert_int_equal(tilefold_convolve(context, &made.problem, &options, tensors_input(&t), tensors_weight(&t),
+                                               p.execution.bias, tensors_output(&t), NULL),
+                             expected);
+        }
+        assert_true(finish_execution(&p));
+        free_tensors(&t);
+        tilefold_plan_destroy(plan);
+    }
+}
+
 static void test_packing(void **state) {
     (void)state;
     test_problem made = {.name = "good problem", .seed = 1, .problem = good_problem(TILEFOLD_CONV)};
@@ -328,7 +383,12 @@ static void test_packing(void **state) {
     assert_int_equal(tilefold_pack_weight(plan, weight, 0, NULL, bytes, NULL), TILEFOLD_INVALID_ARGUMENT);
     assert_int_equal(tilefold_pack_weight(plan, weight, 0, packed.data, bytes - 1, NULL), TILEFOLD_INVALID_ARGUMENT);
     assert_int_equal(tilefold_pack_weight(plan, weight, 0, packed.data + 4, bytes, NULL), TILEFOLD_INVALID_ARGUMENT);
+    assert_int_equal(tilefold_pack_weight(plan, (const char *)weight + 2, 0, packed.data, bytes, NULL),
+                     TILEFOLD_INVALID_ARGUMENT);
+    assert_int_equal(tilefold_pack_weight(plan, weight, 6 * 2 * 9 * 4 - 1, packed.data, bytes, NULL),
+                     TILEFOLD_INVALID_ARGUMENT);
     for (size_t i = 0; i < packed.bytes; i++) assert_int_equal(packed.data[i], 0);
+    assert_int_equal(tilefold_pack_weight(plan, weight, 6 * 2 * 9 * 4, packed.data, bytes, NULL), TILEFOLD_OK);
     tilefold_plan_destroy(plan);
     w.prepack = false;
     plan = make_plan(&made, &w, &declined);
@@ -438,7 +498,8 @@ int main(void) {
         cmocka_unit_test(test_problem_fields),  cmocka_unit_test(test_problem_kinds),
         cmocka_unit_test(test_overflow),        cmocka_unit_test(test_plan_options),
         cmocka_unit_test(test_context_options), cmocka_unit_test(test_executions),
-        cmocka_unit_test(test_packing),         cmocka_unit_test(test_empty_batch),
+        cmocka_unit_test(test_packing),         cmocka_unit_test(test_bias_alignment),
+        cmocka_unit_test(test_bias_or_none),    cmocka_unit_test(test_empty_batch),
         cmocka_unit_test(test_names),           cmocka_unit_test(test_devices),
         cmocka_unit_test(test_short_plan_info), cmocka_unit_test(test_peak),
     };

@@ -123,6 +123,45 @@ static void test_allocator_sees_all(void **state) {
     }
 }
 
+/* A context lives as long as the caller or a plan holds it, in whatever order they let go; nothing is left then. */
+static void test_order_of_destruction(void **state) {
+    (void)state;
+    test_problem made = named_problem("3x3", TILEFOLD_F32, TILEFOLD_F32);
+    way w = {best_isa(), 3, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_AUTO, true, 65536};
+    tilefold_plan_options options = way_options(&w);
+    tensors t = make_tensors(&made);
+    void *expected = expected_output(&t), *got = malloc(tensors_output_bytes(&t) + 1);
+    for (int order = 0; order < 6; order++) {
+        ledger l = {0};
+        tilefold_context *context;
+        tilefold_plan *plans[2];
+        assert_int_equal(open_context(&l, &context), TILEFOLD_OK);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(tilefold_plan_create(context, &made.problem, &options, &plans[i], NULL), TILEFOLD_OK);
+        int64_t all = l.live;
+        int last = order % 2, context_at = order / 2;
+        if (context_at == 0) tilefold_context_destroy(context);
+        if (context_at == 0) assert_int_equal(l.live, all);
+        tilefold_plan_destroy(plans[!last]);
+        if (context_at == 1) tilefold_context_destroy(context);
+        prepared p;
+        assert_int_equal(prepare_execution(plans[last], &t, &p, NULL), TILEFOLD_OK);
+        assert_int_equal(tilefold_execute(plans[last], &p.execution, NULL), TILEFOLD_OK);
+        assert_true(finish_execution(&p));
+        const char *reason;
+        assert_true(collect_output(&t, got, &reason));
+        assert_true(check_output(&t, &w, expected, got));
+        assert_true(l.live > 0);
+        tilefold_plan_destroy(plans[last]);
+        if (context_at == 2) tilefold_context_destroy(context);
+        assert_int_equal(l.live, 0);
+        assert_false(l.misused);
+    }
+    free(expected);
+    free(got);
+    free_tensors(&t);
+}
+
 /* ------------------------------------------------------------------------------------------------------ failing ---- */
 
 /* Fails the first allocation, then the second, ... until one run needs no more than have been let through: with the caller's
@@ -434,6 +473,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_peak),
         cmocka_unit_test(test_allocator_sees_all),
+        cmocka_unit_test(test_order_of_destruction),
         cmocka_unit_test(test_failing_context),
         cmocka_unit_test(test_failing_allocations),
         cmocka_unit_test(test_execute_allocates_nothing),

@@ -39,7 +39,7 @@ static placed place(const own_device *own, const unsigned char *data, size_t byt
     p.before = malloc(p.buffer.bytes);
     assert_non_null(p.before);
     memcpy(p.before, p.buffer.mapped, p.buffer.bytes);
-    p.range = (tilefold_vulkan_range){p.buffer.buffer, begin + zero};
+    p.range = (tilefold_vulkan_range){p.buffer.buffer, begin + zero, begin + bytes};
     return p;
 }
 
@@ -382,10 +382,18 @@ static void test_refused(void **state) {
         ranges[i]->offset++;
         refuse(plan, &s.bound);
         *ranges[i] = kept;
+        ranges[i]->end--;
+        refuse(plan, &s.bound);
+        *ranges[i] = kept;
     }
     s.bound.struct_size--;
     refuse(plan, &s.bound);
     s.bound.struct_size++;
+    test_problem unbiased = made;
+    unbiased.problem.bias_type = TILEFOLD_NONE;
+    tilefold_plan *other = bindable_plan(context, &unbiased, TILEFOLD_ALGORITHM_UNFOLD, 262144, 0);
+    refuse(other, &s.bound);
+    tilefold_plan_destroy(other);
     tilefold_vulkan_requirements needs = {.struct_size = 1};
     assert_int_equal(tilefold_vulkan_get_requirements(plan, &needs, NULL), TILEFOLD_INVALID_ARGUMENT);
 
@@ -407,6 +415,36 @@ static void test_refused(void **state) {
     tilefold_plan_destroy(plan);
     tilefold_context_destroy(context);
     own_close(&own);
+}
+
+/* A binding keeps its plan, a plan its context, an import its context: what the caller gives up first does not matter. */
+static void test_order_of_destruction(void **state) {
+    (void)state;
+    own_device own = own_open(true);
+    tilefold_vulkan_options options = own_options(&own);
+    tilefold_context *context = own_context(&options);
+    test_problem made = wide_problem(TILEFOLD_CONV, TILEFOLD_CHANNELS_FIRST, TILEFOLD_F32);
+    tilefold_plan *plan = bindable_plan(context, &made, TILEFOLD_ALGORITHM_UNFOLD, 262144, 0);
+    rng r = rng_make(4, 33);
+    stage s = set_up(&own, &made, plan, &r);
+    guarded memory = guarded_new(4096, 4096, false);
+    tilefold_vulkan_import *import = NULL;
+    tilefold_status imported = tilefold_vulkan_import_create(context, memory.data, memory.bytes, &import, NULL);
+    tilefold_vulkan_binding *binding;
+    assert_int_equal(tilefold_vulkan_bind(plan, &s.bound, &binding, NULL), TILEFOLD_OK);
+    tilefold_context_destroy(context);
+    tilefold_plan_destroy(plan);
+    assert_int_equal(tilefold_vulkan_run(binding, NULL, NULL), TILEFOLD_OK);
+    assert_true(check_stage(&s));
+    tilefold_vulkan_binding_destroy(binding);
+    if (imported == TILEFOLD_OK) {
+        tilefold_vulkan_range range = tilefold_vulkan_import_get_range(import);
+        assert_int_equal(range.end - range.offset, memory.bytes);
+    }
+    tilefold_vulkan_import_destroy(import);
+    guarded_delete(&memory);
+    take_down(&s);
+    own_close(&own); /* the validation layers tell what is left of the device's */
 }
 
 /* The caller's own array, anywhere in its pages, is what the device writes. */
@@ -465,7 +503,8 @@ static void test_import(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_views),  cmocka_unit_test(test_windows), cmocka_unit_test(test_without_queue),
-        cmocka_unit_test(test_resize), cmocka_unit_test(test_refused), cmocka_unit_test(test_import),
+        cmocka_unit_test(test_resize), cmocka_unit_test(test_refused), cmocka_unit_test(test_order_of_destruction),
+        cmocka_unit_test(test_import),
     };
     cmocka_set_test_filter(getenv("TILEFOLD_TEST_FILTER"));
     return cmocka_run_group_tests_name("vulkan binding", tests, NULL, NULL);

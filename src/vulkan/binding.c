@@ -188,6 +188,10 @@ static tilefold_status check_tensors(const tilefold_vulkan_binding *b, tilefold_
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
                              "the %lld bytes of scratch have no buffer, or their offset of %llu is no multiple of %lld",
                              (long long)needed, (unsigned long long)scratch->offset, (long long)alignment);
+    if (needed > 0 && scratch->end > 0 && scratch->offset + (VkDeviceSize)needed > scratch->end)
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
+                             "the %lld bytes of scratch from byte %llu on do not end by %llu, as their range does",
+                             (long long)needed, (unsigned long long)scratch->offset, (unsigned long long)scratch->end);
     return TILEFOLD_OK;
 }
 
