@@ -77,15 +77,16 @@
  * LIFETIMES. A plan keeps its context alive, so the two may be destroyed in either order, by a garbage collector too. What the
  * context was given (allocator, parallel_for and their users, Vulkan objects) must therefore outlive the last of its plans.
  *
- * STRUCTS that carry a struct_size can grow, at their end, and nothing nested in one ever will. Their _init function sets
- * every member to its default; _init_sized is the same function for whoever brings the size. So
+ * STRUCTS that carry a struct_size can grow, at their end; those that do not, nested in others or by themselves, stay as they
+ * are. An _init function sets every member to its default; _init_sized is the same function for whoever brings the size. So
  *
  *   a C caller compiled against an older header hands over a shorter struct: its missing members have their defaults, and of
  *     an info struct as much is filled in as there is room for;
  *   a caller compiled against a newer header than the library's hands over a longer one: it is served if everything that the
  *     library does not know is zero, which is what "as before" will always be; else it is INVALID_ARGUMENT;
  *   a binding without C headers declares a struct as it is here, or only as far as it needs (and at least as far as the
- *     member marked so, where one is), and passes the size of that declaration to _init_sized, which writes no byte beyond it and stores the size.
+ *     member marked so, where one is), and passes the size of that declaration to _init_sized, which stores it and writes no
+ *     byte beyond it. Nothing else of this header is inline.
  *
  * A struct_size that no struct has (too small, no multiple of a pointer's size, above 4096) is INVALID_ARGUMENT, and the message
  * names it. Members called reserved must be zero.

@@ -208,10 +208,9 @@ tilefold_reach tilefold_get_reach(const tilefold_geometry *g) {
 
 typedef struct dimension {
     int64_t stride, most; /* both > 0; |d| <= most */
-    /* Of a search. For d to make a sum a multiple of what the strides below this one have in common, the sum must be a multiple
-     * of divisor, and d congruent to -sum/divisor * inverse modulo period. */
-    int64_t reach; /* of the dimensions below: the sum of most * stride */
-    int64_t divisor, period, inverse;
+    /* Of a search: what the dimensions below reach, and have in common with this stride. A d makes a sum that is a multiple of
+     * divisor one of what the strides below have in common if it is congruent to -sum/divisor * inverse modulo period. */
+    int64_t reach, divisor, period, inverse;
 } dimension;
 
 /* The least d >= low that the congruence allows; the sum is a multiple of the divisor. */
@@ -221,12 +220,11 @@ static int64_t first_congruent(const dimension *at, int64_t sum, int64_t low) {
     return low + tilefold_modulo(residue - low, at->period);
 }
 
-/* Whether dimensions [0, count) can make up for the sum; `begun` where a d above them is not 0. Gives up, with false, when
- * *steps passes MAX_STEPS. */
+/* Whether dimensions [0, count) can make up for the sum, which is a multiple of what their strides have in common; `begun` where
+ * a d above them is not 0. Gives up, with false, when *steps passes MAX_STEPS. */
 static bool search(const dimension *dimensions, int count, int64_t sum, bool begun, int64_t *steps) {
     const dimension *at = &dimensions[count - 1];
     if (sum == 0 && begun) return true;
-    if (sum % at->divisor != 0) return false;
     /* Of d and -d one will do, so the first that is not 0 is positive; the last but one must not be 0 if none was. */
     int64_t low = begun ? tilefold_max(-at->most, tilefold_ceil_div(-at->reach - sum, at->stride)) : count == 2;
     int64_t high = tilefold_min(at->most, tilefold_floor_div(at->reach - sum, at->stride));
