@@ -7,7 +7,8 @@
  *     problem   what to compute: sizes, strides, padding; plain data, owned by the caller
  *     context   where to compute it: a device, its threads, an allocator
  *     plan      how to compute it under a scratch limit: immutable, shared freely between threads
- *     execute   compute it: allocates nothing (a context's first executions may start its threads), touches only the tensors and the scratch it is given
+ *     execute   compute it: allocates nothing (a context's first executions may start its threads), touches only the tensors
+ *               and the scratch it is given
  *
  * A worked example, a 3x3 convolution of a 64-channel image with 1 MiB of scratch:
  *

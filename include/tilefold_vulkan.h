@@ -69,7 +69,7 @@ typedef struct tilefold_vulkan_options {
     size_t struct_size;
     PFN_vkGetInstanceProcAddr get_instance_proc_addr; /* NULL: from the driver's loader, opened at run time */
 
-    /* A device of the caller's, made for Vulkan 1.1 or later and kept until the context is destroyed; with it
+    /* A device of the caller's, made for Vulkan 1.1 or later and kept until the context has closed; with it
      * get_instance_proc_addr must be there too. device == VK_NULL_HANDLE: tilefold makes its own. With float controls shaders
      * declare that they keep signed zeros, infinities, NaN and subnormal numbers and round to nearest even, as far as it can. */
     VkInstance instance;
@@ -97,9 +97,9 @@ static inline void tilefold_vulkan_options_init(tilefold_vulkan_options *options
 }
 
 /* tilefold_context_create() for a Vulkan device, whatever options->device says; options->device_index counts where the device is
- * tilefold's own. The caller owns *context; a device of the caller's outlives the context and all
- * its plans and imports. *vulkan, the limits and the pipeline cache are not read after the call. INVALID_ARGUMENT, NO_DEVICE, OUT_OF_MEMORY, DEVICE_LOST; UNSUPPORTED for a driver's error that is none of
- * these. Those hold for every function below that calls the driver. */
+ * tilefold's own. The caller owns *context; a device of the caller's outlives it and its plans and imports. *vulkan, the limits
+ * and the pipeline cache are not read after the call. INVALID_ARGUMENT, NO_DEVICE, OUT_OF_MEMORY, DEVICE_LOST; UNSUPPORTED for a
+ * driver's error that is none of these. Those hold for every function below that calls the driver. */
 TILEFOLD_API tilefold_status tilefold_vulkan_context_create(const tilefold_context_options *options,
                                                             const tilefold_vulkan_options *vulkan,
                                                             tilefold_context **context, tilefold_message *message);

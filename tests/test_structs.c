@@ -531,10 +531,10 @@ static void test_vulkan_sizes(void **state) {
     typedef tilefold_vulkan_options O;
     check_layout((const member[]){MEMBER(O, struct_size), MEMBER(O, get_instance_proc_addr), MEMBER(O, instance),
                                   MEMBER(O, physical_device), MEMBER(O, device), MEMBER(O, storage_16bit_enabled),
-                                  MEMBER(O, external_memory_host_enabled), MEMBER(O, reserved), MEMBER(O, queue_family),
-                                  MEMBER(O, queue), MEMBER(O, lock_queue), MEMBER(O, unlock_queue),
-                                  MEMBER(O, queue_user), MEMBER(O, limits), MEMBER(O, pipeline_cache),
-                                  MEMBER(O, pipeline_cache_bytes), END(O)});
+                                  MEMBER(O, external_memory_host_enabled), MEMBER(O, float_controls_enabled),
+                                  MEMBER(O, reserved), MEMBER(O, queue_family), MEMBER(O, queue), MEMBER(O, lock_queue),
+                                  MEMBER(O, unlock_queue), MEMBER(O, queue_user), MEMBER(O, limits),
+                                  MEMBER(O, pipeline_cache), MEMBER(O, pipeline_cache_bytes), END(O)});
     typedef tilefold_vulkan_requirements R;
     check_layout((const member[]){MEMBER(R, struct_size), MEMBER(R, scratch_bytes), MEMBER(R, offset_alignment),
                                   MEMBER(R, usage), MEMBER(R, reserved), END(R)});
