@@ -17,11 +17,16 @@ enum { CHOICE_LINE = 512 };
 /* What is done with a line: returns how much is wrong with it. */
 typedef int (*visit_choice)(const char *line);
 
-/* Writes it to standard output. */
-int print_choice(const char *line);
+/* Calls visit with every line that there is to make. */
+typedef int (*make_choices)(visit_choice visit);
 
-/* Whether the table that was read last has this line, as a whole; says so on standard error where not. */
-void read_choices(const char *path);
-int look_up_choice(const char *line);
+/* How many lines the table in this file does not have as a whole; says which on standard error. */
+int compare_choices(const char *path, make_choices make);
+
+/* Writes the table anew; 0, or 1 where that fails. */
+int write_choices(const char *path, make_choices make);
+
+/* The line of the table in hand that begins so, as a whole; false where there is none. */
+bool find_choice(const char *beginning, char line[CHOICE_LINE]);
 
 #endif /* TESTS_CHOICES_H */
