@@ -34,6 +34,7 @@ import suite
 import workers
 
 LAYOUTS = ("channels-first", "channels-last")
+HOPELESS = 4  # times the fastest
 BOUNDS = {"exact": 2e-4, "fast": 1e-2}  # of differences, in units of a problem's magnitude
 
 
@@ -97,10 +98,13 @@ def judge(entry, answer, bound):
 
 
 def time_all(arguments, entries, seconds):
-    """Rounds of slots until the time is up, at least two."""
+    """Rounds of slots until the time is up, at least two. After those, who is too slow to matter has no more turns."""
     end, rounds = time.monotonic() + seconds, 0
     while rounds < 2 or (time.monotonic() < end and rounds < arguments.rounds):
+        slowest = HOPELESS * min(map(Entry.best, entries), default=0) if rounds >= 2 else math.inf
         for entry in entries:
+            if entry.best() > slowest and entry.worker.peer != "tilefold":
+                continue
             answer = entry.attempt("time", seconds=arguments.slot)
             if answer:
                 entry.rounds.append(answer)
@@ -114,8 +118,9 @@ def ratios(ours, others):
     others = [other for other in others if not other.failure]
     if ours.failure or not others:
         return None
-    by_round = [min(other.rounds[i]["median"] for other in others) / slot["median"]
-                for i, slot in enumerate(ours.rounds)]
+    count = max(len(other.rounds) for other in others)
+    by_round = [min(other.rounds[i]["median"] for other in others if i < len(other.rounds)) / slot["median"]
+                for i, slot in enumerate(ours.rounds[:count])]
     return min(other.best() for other in others) / ours.best(), statistics.median(by_round)
 
 
