@@ -10,237 +10,181 @@ of some milliseconds, round after round, so that a noisy machine disturbs all al
 problem is built once (session, compiled model, plan, packed weights) and then run again and again, each run a whole call from
 arrays to arrays. Where a library has several ways to compute a problem, the fastest counts.
 
-Layouts are of input and output. In channels-last, libraries that have it get it, others are timed in channels-first without
-the conversion that they would need; XNNPACK and MLX have channels-last only and stand in both columns likewise.
+Layouts are those of input and output. ONNX Runtime and ncnn have channels-first only, XNNPACK and MLX channels-last only; in
+the other layout they stand with their time in their own, marked *, without the conversion that a caller would need.
 
 Results are checked: tilefold's at 66 places against float64, everybody's everywhere against tilefold's. One that is wrong is
 said to be so and does not count.
 
-A ratio is the fastest peer's best time over tilefold's best time, above 1 where tilefold is faster; beside it, between
-brackets, the median over the rounds of such ratios of medians.
+`ratio` is the best time of the fastest peer that has the layout over tilefold's best time, above 1 where tilefold is faster;
+`median` the median over the rounds of the ratio of their medians; `any` the ratio to the fastest of all, those marked * too.
+
+--limit may be given again: more rows of tilefold, under other limits; the first is the one that is compared.
+--memory measures what each took beside its tensors, in a fresh process, by growth of resident memory after the tensors (input,
+output, the weight as it came) have been written and a small problem of the same kind has been computed: `built` is what stays
+once the convolution is built (session, packed weights, plan), `running` how much the peak (VmHWM) is above that while it is
+computed three times. Copies of tensors that an interface makes its caller hand over are taken off. The kernel counts in batches:
+figures are good to some 0.3 MiB.
 """
 import argparse
 import json
 import math
 import os
 import pathlib
-import statistics
 import sys
-import tempfile
-import time
 
+import contest
 import peers
+import results
 import suite
 import workers
 
 LAYOUTS = ("channels-first", "channels-last")
-HOPELESS = 4  # times the fastest
-BOUNDS = {"exact": 2e-4, "fast": 1e-2}  # of differences, in units of a problem's magnitude
-
-
-class Entry:
-    """One library in one layout on one problem: how it went."""
-
-    def __init__(self, worker, layout):
-        self.worker, self.layout = worker, layout
-        self.rounds, self.failure, self.variant, self.error = [], None, None, None
-
-    def attempt(self, do, **arguments):
-        """The answer, or None where there is none: then the entry has failed for good."""
-        if self.failure:
-            return None
-        try:
-            return self.worker.call(do, layout=self.layout, **arguments)
-        except workers.Failed as reason:
-            self.failure = str(reason)
-            return None
-
-    def best(self):
-        return min((slot["best"] for slot in self.rounds), default=math.inf) if not self.failure else math.inf
-
-    def record(self):
-        return {"layout": self.layout, "failure": self.failure, "variant": self.variant, "error": self.error,
-                "rounds": [[slot["best"], slot["median"]] for slot in self.rounds]}
-
-
-def taken_layout(worker, layout):
-    return layout if layout in worker.layouts else worker.layouts[0]
-
-
-def build_all(arguments, problem, entries):
-    for entry in entries:
-        answer = entry.attempt("build", line=problem.line)
-        if answer:
-            entry.variant = answer["variant"]
-
-
-def check_all(arguments, problem, ours, entries, folder):
-    """Marks entries with wrong results as failed."""
-    bound = BOUNDS[arguments.math]
-    path = str(pathlib.Path(folder, "output.npy"))
-    for entry in ours:
-        answer = entry.attempt("check")
-        judge(entry, answer, bound)
-    reference = next((entry for entry in ours if not entry.failure), None)
-    if reference is None or reference.attempt("save", path=path) is None:
-        return
-    for entry in entries:
-        if entry is not reference:
-            judge(entry, entry.attempt("differ", path=path), bound)
-    os.unlink(path)
-
-
-def judge(entry, answer, bound):
-    if answer:
-        entry.error = max(answer["error"], entry.error or 0)
-        if not entry.error <= bound:
-            entry.failure = f"WRONG: off by {entry.error:.2g} of the magnitude, {bound:g} is allowed"
-
-
-def time_all(arguments, entries, seconds):
-    """Rounds of slots until the time is up, at least two. After those, who is too slow to matter has no more turns."""
-    end, rounds = time.monotonic() + seconds, 0
-    while rounds < 2 or (time.monotonic() < end and rounds < arguments.rounds):
-        slowest = HOPELESS * min(map(Entry.best, entries), default=0) if rounds >= 2 else math.inf
-        for entry in entries:
-            if entry.best() > slowest and entry.worker.peer != "tilefold":
-                continue
-            answer = entry.attempt("time", seconds=arguments.slot)
-            if answer:
-                entry.rounds.append(answer)
-            if arguments.threads > 1:
-                time.sleep(0.03)  # pools spin for a while before they sleep
-        rounds += 1
-
-
-def ratios(ours, others):
-    """The fastest peer's best time over ours, and the median over rounds of the ratio of medians; or None."""
-    others = [other for other in others if not other.failure]
-    if ours.failure or not others:
-        return None
-    count = max(len(other.rounds) for other in others)
-    by_round = [min(other.rounds[i]["median"] for other in others if i < len(other.rounds)) / slot["median"]
-                for i, slot in enumerate(ours.rounds[:count])]
-    return min(other.best() for other in others) / ours.best(), statistics.median(by_round)
-
-
-def run_problem(arguments, problem, library, others, seconds, folder):
-    """Times a problem in the layouts asked for; gives the entries by layout, tilefold's first."""
-    entries = {(worker.peer, taken_layout(worker, layout)): Entry(worker, taken_layout(worker, layout))
-               for layout in arguments.layouts for worker in [library, *others]}
-    ours = [entry for entry in entries.values() if entry.worker is library]
-    every = list(entries.values())
-    build_all(arguments, problem, every)
-    check_all(arguments, problem, ours, every, folder)
-    time_all(arguments, [entry for entry in every if not entry.failure], seconds)
-    for worker in [library, *others]:
-        worker.call("drop")
-    return {layout: [entries[worker.peer, taken_layout(worker, layout)] for worker in [library, *others]]
-            for layout in arguments.layouts}
-
-
-def milliseconds(entry):
-    return f"{entry.best() * 1e3:11.4f}" if not entry.failure else f"{'-':>11}"
-
-
-def print_line(problem, layout, entries):
-    ratio = ratios(entries[0], entries[1:])
-    text = f"{ratio[0]:6.2f} ({ratio[1]:.2f})" if ratio else f"{'-':>6}"
-    print(f"{problem.name:20} {problem.kind:17} {layout:14} {problem.macs / 1e9:8.4f}", *map(milliseconds, entries), text,
-          flush=True)
-    return ratio
-
-
-def geometric_mean(values):
-    return math.exp(sum(map(math.log, values)) / len(values))
-
-
-def summarise(found):
-    print(f"\n{'kind':17} {'layout':14} {'shapes':>6} {'mean':>6} {'least':>6} {'<0.95':>6} {'<1.00':>6}")
-    for layout in dict.fromkeys(layout for _, layout, _ in found):
-        for kind in (*suite.KINDS, "all"):
-            values = [ratio for other, place, ratio in found if place == layout and kind in (other, "all")]
-            if values:
-                print(f"{kind:17} {layout:14} {len(values):6} {geometric_mean(values):6.2f} {min(values):6.2f} "
-                      f"{sum(value < 0.95 for value in values):6} {sum(value < 1 for value in values):6}")
-
-
-def open_workers(arguments):
-    settings = {"threads": arguments.threads, "math": arguments.math}
-    ours = settings | {"library": str(arguments.library), "limit": arguments.limit, "isa": arguments.isa}
-    library = workers.Worker("tilefold", ours, arguments.cores, arguments.timeout)
-    others = []
-    for name in arguments.peer or peers.NAMES:
-        try:
-            others.append(workers.Worker(name, settings, arguments.cores, arguments.timeout))
-        except workers.Absent as reason:
-            print(f"left out: {name}: {reason}", file=sys.stderr)
-    return library, others
+UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 def read_size(text):
-    number, unit = text.rstrip("KMGiB"), text[len(text.rstrip("KMGiB")):]
-    return int(number) << {"": 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30}[unit]
+    """Bytes; `none` for no limit."""
+    if text == "none":
+        return 1 << 50
+    number = text.rstrip("KMGiB")
+    if not number.isdigit() or text[len(number):] not in UNITS:
+        raise argparse.ArgumentTypeError(f"expected bytes, 64KiB, 16MiB, 1GiB or none, not {text}")
+    return int(number) * UNITS[text[len(number):]]
 
 
-def read_arguments(parser):
+def label_of(limit):
+    if limit == read_size("none"):
+        return results.UNLIMITED
+    unit = next(name for name in ("GiB", "MiB", "KiB", "") if limit % UNITS[name] == 0)
+    return f"{results.OURS}, {limit // UNITS[unit]} {unit or 'B'}"
+
+
+def open_workers(options):
+    """tilefold at each limit, the first by its plain name, then the peers that are there."""
+    settings = {"threads": options.threads, "math": options.math}
+    own = {"library": str(options.library), "isa": options.isa}
+    place = options.cores, options.timeout
+    opened = [workers.Worker(label_of(limit) if i else results.OURS, results.OURS, settings | own | {"limit": limit}, *place)
+              for i, limit in enumerate(options.limits)]
+    for name in options.peers:
+        try:
+            opened.append(workers.Worker(name, name, settings, *place))
+        except workers.Absent as reason:
+            print(f"left out: {name}: {reason}", file=sys.stderr)
+    return opened
+
+
+def milliseconds(entry, layout):
+    if results.best(entry) == math.inf:
+        return f"{'-':>12} "
+    return f"{results.best(entry) * 1e3:12.4f}{' ' if entry['layout'] == layout else '*'}"
+
+
+def print_lines(record, layouts):
+    for layout in layouts:
+        ratios = (results.ratio(record, layout), results.median_ratio(record, layout), results.ratio(record, layout, True))
+        print(f"{record['name']:20} {record['kind']:17} {layout:14} {record['macs'] / 1e9:8.4f}",
+              *(milliseconds(entry, layout) for entry in results.select(record, layout).values()),
+              *(f"{ratio:6.2f}" if ratio else f"{'-':>6}" for ratio in ratios), flush=True)
+
+
+def print_failures(records):
+    lines = [f"    {record['name']:20} {entry['label']}, {entry['layout']}: {entry['failure']}"
+             for record in records for entry in record["entries"] if entry["failure"]]
+    if lines:
+        print("\nnot there or not right:", *lines, sep="\n")
+
+
+def print_summary(records, layouts):
+    print(f"\n{'kind':17} {'layout':14} {'shapes':>6} {'mean':>6} {'least':>6} {'<0.95':>6} {'<1.00':>6}")
+    for layout in layouts:
+        for any_layout in (False, True):
+            for kind, count, mean, least, below, behind in results.summarise(records, layout, any_layout):
+                if kind == "all" or not any_layout:
+                    name = "all, any layout" if any_layout else kind
+                    print(f"{name:17} {layout:14} {count:6} {mean:6.2f} {least:6.2f} {below:6} {behind:6}")
+
+
+def print_memory(records):
+    print(f"\n{'MiB beside tensors':20} {'':20} {'layout':14} {'built':>9} {'running':>9} {'ms':>11}")
+    for record in records:
+        for entry in record["entries"]:
+            if entry["memory"]:
+                figures = [f"{entry['memory'][part] / (1 << 20):9.2f}" for part in ("built", "running")
+                           if part in entry["memory"]] or [entry["memory"]["failure"]]
+                print(f"{record['name']:20} {entry['label']:20} {entry['layout']:14}", *figures, milliseconds(entry, entry["layout"]))
+
+
+def print_broken_promises(records):
+    """Where tilefold took more than its plan says and the MiB that is allowed for pages and threads."""
+    for record in records:
+        for entry in record["entries"]:
+            memory = entry["memory"]
+            if results.is_ours(entry) and memory and "built" in memory:
+                excess = memory["built"] + memory["running"] - memory["planned"]
+                if excess > 1 << 20:
+                    print(f"PROMISE BROKEN: {record['name']}, {entry['label']}, {entry['layout']}: {excess} bytes more than "
+                          f"the {memory['planned']} of its plan")
+
+
+def read_options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library", type=pathlib.Path, default=suite.SHAPES.parent.parent / "build" / "libtilefold.so")
     parser.add_argument("--suite", type=pathlib.Path, default=suite.SHAPES)
-    parser.add_argument("--peer", action="append", choices=list(peers.NAMES), help="only this one; may be given again")
+    parser.add_argument("--peer", action="append", choices=[*peers.NAMES, "none"], help="only this one; may be given again")
     parser.add_argument("--layout", action="append", choices=LAYOUTS, help="both unless given")
     parser.add_argument("--kind", action="append", choices=suite.KINDS, help="only this one; may be given again")
     parser.add_argument("--filter", default="", help="only problems with this in their name")
     parser.add_argument("--max-gmacs", type=float, default=math.inf, help="only problems of at most so many 10^9 multiply-adds")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--limit", type=read_size, default="16MiB", help="tilefold's scratch")
+    parser.add_argument("--limit", type=read_size, action="append", help="tilefold's scratch, 16MiB unless given; none")
     parser.add_argument("--isa", default="best", help="tilefold's instruction set")
-    parser.add_argument("--math", choices=list(BOUNDS), default="exact", help="fast: Winograd where a library has it")
+    parser.add_argument("--math", choices=list(contest.BOUNDS), default="exact", help="fast: Winograd where a library has it")
+    parser.add_argument("--memory", action="store_true", help="measure that too")
     parser.add_argument("--budget", type=float, default=240, help="seconds of timing for all problems together, about")
     parser.add_argument("--slot", type=float, default=0.02, help="seconds that a library runs before the next has its turn")
     parser.add_argument("--rounds", type=int, default=25, help="at most so many turns each")
     parser.add_argument("--timeout", type=float, default=120, help="seconds after which a library is given up on a problem")
     parser.add_argument("--cores", type=lambda text: [int(core) for core in text.split(",")],
                         help="to run on; the last ones of those there are unless given")
-    parser.add_argument("--save", type=pathlib.Path, help="everything measured, as JSON")
-    arguments = parser.parse_args()
-    arguments.layouts = arguments.layout or LAYOUTS
-    arguments.cores = arguments.cores or sorted(os.sched_getaffinity(0))[-arguments.threads:]
-    return arguments
+    parser.add_argument("--save", type=pathlib.Path, help="everything measured, as JSON, for report.py")
+    options = parser.parse_args()
+    options.layouts = options.layout or LAYOUTS
+    options.peers = [] if options.peer == ["none"] else options.peer or list(peers.NAMES)
+    options.limits = options.limit or [read_size("16MiB")]
+    options.cores = options.cores or sorted(os.sched_getaffinity(0))[-options.threads:]
+    return options
+
+
+def save(options, everyone, records):
+    options.save.write_text(json.dumps({
+        "names": {worker.label: worker.name for worker in everyone}, "suite": options.suite.name, "threads": options.threads,
+        "math": options.math, "isa": options.isa, "layouts": options.layouts, "problems": records}, indent=1))
 
 
 def main():
-    arguments = read_arguments(
-        argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
-    problems = [problem for problem in suite.read(arguments.suite, arguments.filter, arguments.max_gmacs)
-                if problem.kind in (arguments.kind or suite.KINDS)]
-    library, others = open_workers(arguments)
-    print(f"milliseconds (best), fp32, threads: {arguments.threads}, {library.name} and",
-          ", ".join(other.name for other in others))
-    print(f"{'name':20} {'kind':17} {'layout':14} {'GMAC':>8}", *(f"{w.peer:>11}" for w in [library, *others]), " ratio")
-    failures, found, records = [], [], []
-    with tempfile.TemporaryDirectory() as folder:
-        for problem in problems:
-            results = run_problem(arguments, problem, library, others, arguments.budget / len(problems), folder)
-            for layout, entries in results.items():
-                ratio = print_line(problem, layout, entries)
-                if ratio:
-                    found.append((problem.kind, layout, ratio[0]))
-                failures += [(problem.name, entry) for entry in entries if entry.failure]
-                records.append({"name": problem.name, "kind": problem.kind, "layout": layout, "macs": problem.macs,
-                                "entries": {entry.worker.peer: entry.record() for entry in entries}})
-    if failures:
-        print("\nnot there or not right:")
-        for text in dict.fromkeys(f"    {name:20} {entry.worker.name}, {entry.layout}: {entry.failure}"
-                                  for name, entry in failures):
-            print(text)
-    summarise(found)
-    for worker in [library, *others]:
+    options = read_options()
+    problems = [problem for problem in suite.read(options.suite, options.filter, options.max_gmacs)
+                if problem.kind in (options.kind or suite.KINDS)]
+    everyone = open_workers(options)
+    print(f"milliseconds (best), fp32, threads: {options.threads};", ", ".join(dict.fromkeys(w.name for w in everyone)))
+    print(f"{'name':20} {'kind':17} {'layout':14} {'GMAC':>8}", *(f"{worker.label[-12:]:>12} " for worker in everyone), " ratio median    any")
+    records = []
+    for problem in problems:
+        records.append(contest.run(problem, everyone, options.layouts, options.budget / len(problems), options))
+        print_lines(records[-1], options.layouts)
+    for worker in everyone:
         worker.close()
-    if arguments.save:
-        arguments.save.write_text(json.dumps({
-            "names": {worker.peer: worker.name for worker in [library, *others]}, "threads": arguments.threads,
-            "math": arguments.math, "limit": arguments.limit, "problems": records}))
-    return 1 if any(entry.worker is library for _, entry in failures) else 0
+    print_failures(records)
+    print_summary(records, options.layouts)
+    if options.memory:
+        print_memory(records)
+        print_broken_promises(records)
+    if options.save:
+        save(options, everyone, records)
+    failed = any(entry["failure"] and results.is_ours(entry) for record in records for entry in record["entries"])
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

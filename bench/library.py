@@ -103,6 +103,7 @@ class Convolution:
             library.c.tilefold_plan_get_info(self.plan, ctypes.byref(self.info))
         else:
             library.call("plan_get_info", self.plan, ctypes.byref(self.info))
+        self.planned_bytes = self.info.packed_weight_bytes + self.info.scratch_bytes
         self.description = self.print_plan(library)
         self.keep, packed = pages(self.info.packed_weight_bytes)
         self.scratch, scratch = pages(self.info.scratch_bytes)

@@ -141,7 +141,10 @@ class Server:
         The first use of a library brings in its code, pools and tables: a small problem of the kind goes before."""
         problem = suite.parse(line)
         small = problem.shrink()
-        self.peer.build(small, layout, variant, *make_arrays(small, layout)).run()
+        arrays = make_arrays(small, layout)  # which libraries have by their addresses, so they must outlive the runs
+        built = self.peer.build(small, layout, variant, *arrays)
+        built.run()
+        del built
         arrays = make_arrays(problem, layout)
         before = resident()
         built = self.peer.build(problem, layout, variant, *arrays)
@@ -150,7 +153,7 @@ class Server:
         for _ in range(runs):
             built.run()
         return {"built": max(after - before - built.copied_bytes, 0),
-                "running": max(peak_resident() - after - built.output_bytes, 0), "note": built.note}
+                "running": max(peak_resident() - after - built.output_bytes, 0), "planned": built.planned_bytes}
 
 
 def main():
@@ -172,7 +175,7 @@ def main():
         try:
             answer(getattr(server, request.pop("do"))(**request))
         except peers.NotSupported as reason:
-            answer({"error": str(reason)})
+            answer({"refused": str(reason)})
     return None
 
 

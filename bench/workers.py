@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The processes of worker.py, as compare.py and memory.py see them."""
+"""The processes of worker.py, as contest.py sees them."""
+import copy
 import json
 import os
 import pathlib
@@ -19,21 +20,29 @@ class Failed(Exception):
 
 
 class Worker:
-    """call() asks; where the process dies or stays silent, the next call starts another."""
+    """call() asks; where the process died or stayed silent, the next call starts another."""
 
-    def __init__(self, peer, settings, cores, timeout=120):
-        self.peer, self.timeout = peer, timeout
+    def __init__(self, label, peer, settings, cores, timeout):
+        self.label, self.peer, self.timeout = label, peer, timeout
         self.command = [sys.executable, pathlib.Path(__file__).with_name("worker.py"), peer, json.dumps(settings),
                         json.dumps(cores)]
         self.process = None
-        self.start()
+        described = self.start()
+        if "absent" in described:
+            self.close()
+            raise Absent(described["absent"])
+        self.name, self.layouts = described["name"], described["layouts"]
+
+    def clone(self, cores):
+        """Another process for the same library, on these cores."""
+        made = copy.copy(self)
+        made.command = [*self.command[:-1], json.dumps(cores)]
+        made.start()
+        return made
 
     def start(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-        described = self.read()
-        if "absent" in described:
-            raise Absent(described["absent"])
-        self.name, self.layouts = described["name"], described["layouts"]
+        return self.read()
 
     def call(self, do, **arguments):
         if self.process is None:
@@ -43,8 +52,8 @@ class Worker:
         except BrokenPipeError:
             pass  # read() says what became of it
         answer = self.read()
-        if "error" in answer and isinstance(answer["error"], str):
-            raise Failed(answer["error"])
+        if "refused" in answer:
+            raise Failed(answer["refused"])
         return answer
 
     def read(self):
@@ -53,11 +62,12 @@ class Worker:
             ready, _, _ = select.select([self.process.stdout], [], [], max(deadline - time.monotonic(), 0))
             part = os.read(self.process.stdout.fileno(), 1 << 20) if ready else b""
             if not part:
-                self.stop(f"more than {self.timeout:g} s" if not ready else None)
+                self.stop(None if ready else f"more than {self.timeout:g} s")
             line += part
         return json.loads(line)
 
     def stop(self, reason):
+        """For a process that ended by itself, or was silent for too long, which is the reason."""
         if reason:
             self.process.kill()
         code = self.process.wait()

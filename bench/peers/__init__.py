@@ -39,6 +39,7 @@ class Built:
     result: typing.Callable    # the output as a NumPy array in the layout
     copied_bytes: int = 0      # of tensors that the library allocated for itself when it was built
     output_bytes: int = 0      # of outputs that it allocates while it runs
+    planned_bytes: int = 0     # that it says beforehand it will take beside the tensors, where it does
     note: str = ""             # what it chose, where it tells
 
 

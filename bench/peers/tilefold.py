@@ -23,4 +23,4 @@ class Peer:
                                        self.settings.limit, variant)
         except library.Error as error:
             raise NotSupported(str(error)) from None
-        return Built(made.runner(), lambda: output, note=made.description)
+        return Built(made.runner(), lambda: output, planned_bytes=made.planned_bytes, note=made.description)
