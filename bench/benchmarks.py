@@ -9,16 +9,15 @@
 What was measured lies in build/bench/*.json. The libraries are those of compare.py, those that are not there are left out.
 """
 import argparse
-import datetime
 import json
 import os
 import pathlib
-import platform
 import subprocess
 import sys
 
 import pictures
 import report
+import results
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BENCH, MEASURED, DOCS = ROOT / "bench", ROOT / "build" / "bench", ROOT / "docs"
@@ -52,23 +51,27 @@ def measured():
 
 
 def machine(saved):
-    model = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo", encoding="utf-8")
-                  if line.startswith("model name")), platform.machine())
-    date = datetime.date.today().isoformat()
-    return f"Machine: {model}, {len(os.sched_getaffinity(0))} cores, {platform.system()}; {date}. {report.libraries(saved)}."
+    return f"{saved['machine']}; {saved['date']}. {report.libraries(saved)}."
+
+
+def section(name, saved):
+    if saved is None:
+        return f"Not measured: `bench/benchmarks.py {name}` does that."
+    if not any(results.ratio(record, layout) for record in saved["problems"] for layout in saved["layouts"]):
+        return f"{machine(saved)} Nothing to compare:\n\n{report.failures(saved)}"
+    content = [machine(saved), f"Threads: {saved['threads']}, arithmetic: {saved['math']}.", report.summary(saved)]
+    if results.UNLIMITED in saved["limits"]:
+        content += ["Time under a limit over time without one:", report.limit_costs(saved)]
+    return "\n\n".join(content)
 
 
 def write_summaries(found):
-    """The sections of docs/benchmarks.md that there are measurements for."""
+    """The sections of docs/benchmarks.md."""
     path = DOCS / "benchmarks.md"
     text = path.read_text()
-    for name, saved in found.items():
-        if name == "founding":
-            continue
-        content = [machine(saved), f"fp32, threads: {saved['threads']}, arithmetic: {saved['math']}.", report.summary(saved)]
-        if len([label for label in saved["names"] if label.startswith("tilefold")]) > 1:
-            content += ["Time under a limit over time without one:", report.limit_costs(saved)]
-        text = report.replace_section(text, name, "\n\n".join(content))
+    for name in parts():
+        if name != "founding":
+            text = report.replace_section(text, name, section(name, found.get(name)))
     path.write_text(text)
 
 
@@ -83,13 +86,14 @@ def write_shapes(found):
         for layout in saved["layouts"]:
             lines += [f"### {layout}", report.shapes(saved, layout)]
         lines += ["### Not there or not right", report.failures(saved)]
+    if not found:
+        lines.append("Nothing has been measured.")
     (DOCS / "benchmarks-shapes.md").write_text("\n\n".join(lines) + "\n")
 
 
 def draw(found):
     if "founding" in found:
-        records = {record["name"]: record for record in found["founding"]["problems"]}
-        pictures.memory_against_time([records[name] for name in FOUNDING if name in records], "channels-first", FOUNDING,
+        pictures.memory_against_time(found["founding"], "channels-first", FOUNDING,
                                      DOCS / "pictures" / "memory-against-time.svg")
     both = [record for name in SUITES if f"{name}-1" in found for record in found[f"{name}-1"]["problems"]]
     if both:

@@ -27,10 +27,12 @@ computed three times. Copies of tensors that an interface makes its caller hand 
 figures are good to some 0.3 MiB.
 """
 import argparse
+import datetime
 import json
 import math
 import os
 import pathlib
+import platform
 import sys
 
 import contest
@@ -53,11 +55,11 @@ def read_size(text):
     return int(number) * UNITS[text[len(number):]]
 
 
-def label_of(limit):
+def in_words(limit):
     if limit == read_size("none"):
         return results.UNLIMITED
     unit = next(name for name in ("GiB", "MiB", "KiB", "") if limit % UNITS[name] == 0)
-    return f"{results.OURS}, {limit // UNITS[unit]} {unit or 'B'}"
+    return f"{limit // UNITS[unit]} {unit or 'B'}"
 
 
 def open_workers(options):
@@ -65,8 +67,13 @@ def open_workers(options):
     settings = {"threads": options.threads, "math": options.math}
     own = {"library": str(options.library), "isa": options.isa}
     place = options.cores, options.timeout
-    opened = [workers.Worker(label_of(limit) if i else results.OURS, results.OURS, settings | own | {"limit": limit}, *place)
-              for i, limit in enumerate(options.limits)]
+    opened = []
+    for limit in options.limits:
+        label = f"{results.OURS}, {in_words(limit)}" if opened else results.OURS
+        opened.append(workers.Worker(label, results.OURS, settings | own | {"limit": limit}, *place))
+    if options.no_prepack:
+        opened.append(workers.Worker(f"{results.OURS}, not packed", results.OURS,
+                                     settings | own | {"limit": options.limits[0], "prepack": False}, *place))
     for name in options.peers:
         try:
             opened.append(workers.Worker(name, name, settings, *place))
@@ -113,7 +120,8 @@ def print_memory(records):
             if entry["memory"]:
                 figures = [f"{entry['memory'][part] / (1 << 20):9.2f}" for part in ("built", "running")
                            if part in entry["memory"]] or [entry["memory"]["failure"]]
-                print(f"{record['name']:20} {entry['label']:20} {entry['layout']:14}", *figures, milliseconds(entry, entry["layout"]))
+                print(f"{record['name']:20} {entry['label']:20} {entry['layout']:14}", *figures,
+                      milliseconds(entry, entry["layout"]))
 
 
 def print_broken_promises(records):
@@ -141,6 +149,7 @@ def read_options():
     parser.add_argument("--limit", type=read_size, action="append", help="tilefold's scratch, 16MiB unless given; none")
     parser.add_argument("--isa", default="best", help="tilefold's instruction set")
     parser.add_argument("--math", choices=list(contest.BOUNDS), default="exact", help="fast: Winograd where a library has it")
+    parser.add_argument("--no-prepack", action="store_true", help="one more row of tilefold, with weights as they came")
     parser.add_argument("--memory", action="store_true", help="measure that too")
     parser.add_argument("--budget", type=float, default=240, help="seconds of timing for all problems together, about")
     parser.add_argument("--slot", type=float, default=0.02, help="seconds that a library runs before the next has its turn")
@@ -150,6 +159,8 @@ def read_options():
                         help="to run on; the last ones of those there are unless given")
     parser.add_argument("--save", type=pathlib.Path, help="everything measured, as JSON, for report.py")
     options = parser.parse_args()
+    if options.save and not options.save.parent.is_dir():
+        parser.error(f"--save {options.save}: there is no such folder")
     options.layouts = options.layout or LAYOUTS
     options.peers = [] if options.peer == ["none"] else options.peer or list(peers.NAMES)
     options.limits = options.limit or [read_size("16MiB")]
@@ -157,10 +168,17 @@ def read_options():
     return options
 
 
+def machine():
+    model = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo", encoding="utf-8")
+                  if line.startswith("model name")), platform.machine())
+    return f"{model}, {len(os.sched_getaffinity(0))} cores, {platform.system()}"
+
+
 def save(options, everyone, records):
     options.save.write_text(json.dumps({
+        "machine": machine(), "date": datetime.date.today().isoformat(),
         "names": {worker.label: worker.name for worker in everyone}, "suite": options.suite.name, "threads": options.threads,
-        "math": options.math, "isa": options.isa, "layouts": options.layouts, "problems": records}, indent=1))
+        "math": options.math, "isa": options.isa, "limits": list(map(in_words, options.limits)), "layouts": options.layouts, "problems": records}, indent=1))
 
 
 def main():
@@ -169,11 +187,14 @@ def main():
                 if problem.kind in (options.kind or suite.KINDS)]
     everyone = open_workers(options)
     print(f"milliseconds (best), fp32, threads: {options.threads};", ", ".join(dict.fromkeys(w.name for w in everyone)))
-    print(f"{'name':20} {'kind':17} {'layout':14} {'GMAC':>8}", *(f"{worker.label[-12:]:>12} " for worker in everyone), " ratio median    any")
+    print(f"{'name':20} {'kind':17} {'layout':14} {'GMAC':>8}", *(f"{worker.label[-12:]:>12} " for worker in everyone),
+          " ratio median    any")
     records = []
     for problem in problems:
         records.append(contest.run(problem, everyone, options.layouts, options.budget / len(problems), options))
         print_lines(records[-1], options.layouts)
+        if options.save:
+            save(options, everyone, records)
     for worker in everyone:
         worker.close()
     print_failures(records)
@@ -181,8 +202,6 @@ def main():
     if options.memory:
         print_memory(records)
         print_broken_promises(records)
-    if options.save:
-        save(options, everyone, records)
     failed = any(entry["failure"] and results.is_ours(entry) for record in records for entry in record["entries"])
     return 1 if failed else 0
 

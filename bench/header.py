@@ -7,8 +7,8 @@ import ctypes
 import re
 
 SCALARS = {"bool": ctypes.c_bool, "char": ctypes.c_char, "float": ctypes.c_float, "double": ctypes.c_double,
-           "int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "int64_t": ctypes.c_int64, "uint64_t": ctypes.c_uint64,
-           "size_t": ctypes.c_size_t}
+           "size_t": ctypes.c_size_t, "uint8_t": ctypes.c_uint8,
+           "int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "int64_t": ctypes.c_int64, "uint64_t": ctypes.c_uint64}
 
 
 class Header:
@@ -17,7 +17,8 @@ class Header:
     def __init__(self, path):
         text = re.sub(r"/\*.*?\*/|//[^\n]*", " ", path.read_text(), flags=re.DOTALL)
         self.constants = {name: int(value) for name, value in re.findall(r"#define\s+(\w+)\s+(\d+)\s*\n", text)}
-        self.types = dict(SCALARS)
+        functions = re.findall(r"typedef\s+[\w\s*]+\(\*(\w+)\)", text)
+        self.types = SCALARS | dict.fromkeys(functions, ctypes.c_void_p)
         kinds = {"enum": self.read_enum, "struct": self.read_struct}
         for kind, body, name in re.findall(r"typedef\s+(enum|struct)\s+\w+\s*\{(.*?)\}\s*(\w+)\s*;", text, flags=re.DOTALL):
             kinds[kind](name, body)
@@ -44,8 +45,7 @@ class Header:
 
     def read_declarator(self, base, declarator):
         pointer, name, sizes = re.fullmatch(r"(\**)\s*(\w+)\s*((?:\[\w+\])*)", declarator).groups()
-        # A name that is no struct, enum or scalar is a function type or an opaque object: fields hold pointers to those.
-        kind = ctypes.c_void_p if pointer else self.types.get(base, ctypes.c_void_p)
+        kind = ctypes.c_void_p if pointer else self.types[base]
         for size in reversed(re.findall(r"\[(\w+)\]", sizes)):
             kind = kind * (self.constants[size] if size in self.constants else int(size))
         return name, kind

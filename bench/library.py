@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """tilefold's shared library, by ctypes and by its own header."""
 import ctypes
-import math
 import mmap
 import pathlib
 
@@ -38,23 +37,9 @@ class Library:
     def struct(self, name, *arguments):
         """A struct set up by its _init function."""
         made = self.header.types[f"tilefold_{name}"]()
-        if self.constant("TILEFOLD_VERSION_MINOR") < 2:
-            return self.initialise(name, made, *arguments)
         init = getattr(self.c, f"tilefold_{name}_init_sized")
         init.restype = None
         init(ctypes.byref(made), ctypes.c_size_t(ctypes.sizeof(made)), *arguments)
-        return made
-
-    def initialise(self, name, made, *arguments):
-        made.struct_size = ctypes.sizeof(made)
-        if name == "problem":
-            made.op, made.type, made.rank = arguments
-            made.batch = made.in_channels = made.out_channels = made.groups = 1
-            for field in ("input_size", "kernel", "stride", "dilation", "input_dilation"):
-                getattr(made, field)[:] = [1, 1, 1]
-            made.clamp_low, made.clamp_high = -math.inf, math.inf
-        if name == "plan_options":
-            made.scratch_limit_bytes, made.prepack_weights = 16 << 20, True
         return made
 
     def call(self, name, *arguments):
@@ -86,30 +71,28 @@ class Library:
 class Convolution:
     """A plan with its packed weights and scratch; what runner() gives is one tilefold_execute()."""
 
-    def __init__(self, library, context, problem, layout, arrays, limit, arithmetic="exact"):
+    def __init__(self, library, context, problem, layout, arrays, settings):
+        self.plan = None
         self.tensor, self.weight, self.output = arrays
         options = library.struct("plan_options")
-        options.scratch_limit_bytes = limit
-        if arithmetic != "exact":
+        options.scratch_limit_bytes, options.prepack_weights = settings.limit, settings.prepack
+        if settings.math != "exact":
             if not hasattr(options, "math"):
                 raise Error(f"tilefold {library.version} has no other arithmetic than exact")
-            options.math = library.constant(f"TILEFOLD_MATH_{arithmetic.upper()}")
+            options.math = library.constant(f"TILEFOLD_MATH_{settings.math.upper()}")
         self.plan = ctypes.c_void_p()
         self.destroy = library.c.tilefold_plan_destroy
         library.call("plan_create", context, ctypes.byref(library.problem(problem, layout)), ctypes.byref(options),
                      ctypes.byref(self.plan))
         self.info = library.struct("plan_info")
-        if library.constant("TILEFOLD_VERSION_MINOR") < 2:
-            library.c.tilefold_plan_get_info(self.plan, ctypes.byref(self.info))
-        else:
-            library.call("plan_get_info", self.plan, ctypes.byref(self.info))
-        self.planned_bytes = self.info.packed_weight_bytes + self.info.scratch_bytes
+        library.call("plan_get_info", self.plan, ctypes.byref(self.info))
+        self.planned_bytes = sum(getattr(self.info, f"{part}_bytes") for part in ("packed_weight", "scratch", "plan"))
         self.description = self.print_plan(library)
         self.keep, packed = pages(self.info.packed_weight_bytes)
         self.scratch, scratch = pages(self.info.scratch_bytes)
         if self.info.packed_weight_bytes:
-            size = [ctypes.c_size_t(self.weight.nbytes)] if library.constant("TILEFOLD_VERSION_MINOR") >= 2 else []
-            library.call("pack_weight", self.plan, ctypes.c_void_p(self.weight.ctypes.data), *size, ctypes.c_void_p(packed),
+            library.call("pack_weight", self.plan, ctypes.c_void_p(self.weight.ctypes.data),
+                         ctypes.c_size_t(self.weight.nbytes), ctypes.c_void_p(packed),
                          ctypes.c_size_t(self.info.packed_weight_bytes))
             self.weight = None  # not needed any more
         self.execution = library.struct("execution")
@@ -117,6 +100,7 @@ class Convolution:
         self.execution.weight = self.weight.ctypes.data if self.weight is not None else None
         self.execution.packed_weight = packed
         self.execution.scratch, self.execution.scratch_bytes = scratch, self.info.scratch_bytes
+        self.execution.input_bytes, self.execution.output_bytes = self.tensor.nbytes, self.output.nbytes
         self.execute = library.c.tilefold_execute
 
     def print_plan(self, library):
@@ -134,4 +118,5 @@ class Convolution:
         return run
 
     def __del__(self):
-        self.destroy(self.plan)
+        if self.plan:
+            self.destroy(self.plan)

@@ -21,7 +21,7 @@ def save(figure, path):
     plt.close(figure)
 
 
-def memory_points(record, layout):
+def memory_points(record, layout, limits):
     """(milliseconds, MiB, label, ours) of who has both figures. Of tilefold, what its plan says, which is exact, and limits that
     lead to one plan as one point."""
     plans = {}
@@ -29,9 +29,9 @@ def memory_points(record, layout):
         time, memory = results.best(entry) * 1e3, results.mebibytes(entry)
         if time == math.inf or memory is None:
             continue
-        if results.is_ours(entry):
-            plans.setdefault(entry["memory"]["planned"] / (1 << 20), []).append((time, results.limit_of(entry)))
-        else:
+        if entry["label"] in limits:
+            plans.setdefault(entry["memory"]["planned"] / (1 << 20), []).append((time, limits[entry["label"]]))
+        elif not results.is_ours(entry):
             yield time, max(memory, results.KNOWN_MEBIBYTES), entry["label"], False
     for memory, members in plans.items():
         yield min(members)[0], memory, ", ".join(limit for _, limit in members), True
@@ -51,8 +51,7 @@ def place_label(axes, taken, point, text, colour):
     axes.annotate(text, point, textcoords="offset points", xytext=(right, up), ha=side, color=colour, fontsize=8)
 
 
-def draw_memory(axes, record, layout, title):
-    points = list(memory_points(record, layout))
+def draw_memory(axes, points, title):
     axes.set(xscale="log", yscale="log", title=title, xlabel="milliseconds")
     own = sorted((y, x) for x, y, _, ours in points if ours)
     axes.plot([x for _, x in own], [y for y, _ in own], "-", color=OURS_COLOUR, linewidth=1, zorder=1)
@@ -68,10 +67,12 @@ def draw_memory(axes, record, layout, title):
         place_label(axes, taken, (x, y), f"tilefold, {label}" if ours else label, OURS_COLOUR if ours else PEER_COLOUR)
 
 
-def memory_against_time(records, layout, titles, path):
-    figure, axes = plt.subplots(1, len(records), figsize=(5 * len(records), 3.8), dpi=72, squeeze=False)
-    for place, record in zip(axes[0], records):
-        draw_memory(place, record, layout, titles.get(record["name"], record["name"]))
+def memory_against_time(saved, layout, titles, path):
+    """A panel for each problem that has a title."""
+    records = {record["name"]: record for record in saved["problems"]}
+    figure, axes = plt.subplots(1, len(titles), figsize=(5 * len(titles), 3.8), dpi=72, squeeze=False)
+    for place, (name, title) in zip(axes[0], titles.items()):
+        draw_memory(place, list(memory_points(records[name], layout, results.limits(saved))), title)
     axes[0][0].set_ylabel("MiB beside the tensors")
     save(figure, path)
 
@@ -83,7 +84,7 @@ def ratios(records, layouts, path):
     for shift, layout in zip((0.16, -0.16), layouts):
         dots = [(found, kinds.index(record["kind"]) + shift) for record in records
                 if (found := results.ratio(record, layout))]
-        axes.scatter(*zip(*dots), s=14, color=LAYOUT_COLOURS[layout], alpha=0.65, linewidths=0, label=layout)
+        axes.scatter([x for x, _ in dots], [y for _, y in dots], s=14, color=LAYOUT_COLOURS[layout], alpha=0.65, linewidths=0, label=layout)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xscale("log")
     ticks = [0.1, 0.25, 0.5, 0.7, 1, 1.5, 2, 4, 10, 50]

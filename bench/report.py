@@ -36,16 +36,16 @@ def summary(saved):
 
 
 def limit_costs(saved):
-    labels = [label for label in saved["names"] if label.startswith(results.OURS) and label != results.UNLIMITED]
+    limits = results.limits(saved)
+    unlimited = next(label for label, limit in limits.items() if limit == results.UNLIMITED)
     lines = []
     for layout in saved["layouts"]:
-        for label in labels:
+        for label, limit in limits.items():
             costs = [(cost, record["name"]) for record in saved["problems"]
-                     if (cost := results.limit_cost(record, layout, label))]
-            if costs:
+                     if (cost := results.over(record, layout, label, unlimited))]
+            if costs and label != unlimited:
                 worst = ", ".join(f"{name} {cost:.2f}" for cost, name in sorted(costs, reverse=True)[:3])
-                lines.append([layout, results.limit_of({"label": label}),
-                              f"{results.geometric_mean([cost for cost, _ in costs]):.3f}", worst])
+                lines.append([layout, limit, f"{results.geometric_mean([cost for cost, _ in costs]):.3f}", worst])
     return table(["layout", "limit", "geometric mean", "the worst"], lines)
 
 

@@ -6,7 +6,7 @@ import statistics
 import suite
 
 OURS = "tilefold"
-UNLIMITED = f"{OURS}, no limit"
+UNLIMITED = "no limit"
 KNOWN_MEBIBYTES = 0.3  # resident memory is not known better
 
 
@@ -23,9 +23,10 @@ def select(record, layout):
     return chosen
 
 
-def limit_of(entry):
-    """tilefold's scratch limit in words."""
-    return entry["label"].partition(", ")[2] or "16 MiB"
+def limits(saved):
+    """The labels of tilefold under its limits, with the limits in words."""
+    first, *others = saved["limits"]
+    return {OURS: first} | {f"{OURS}, {limit}": limit for limit in others}
 
 
 def best(entry):
@@ -70,12 +71,10 @@ def summarise(records, layout, any_layout=False):
     return rows
 
 
-def limit_cost(record, layout, label):
-    """The time under a limit over the time without one; None where either is missing."""
+def over(record, layout, label, other):
+    """The time of one label over that of another; None where either is missing."""
     chosen = select(record, layout)
-    if label not in chosen or UNLIMITED not in chosen:
-        return None
-    times = best(chosen[label]), best(chosen[UNLIMITED])
+    times = best(chosen[label]), best(chosen[other])
     return times[0] / times[1] if max(times) < math.inf else None
 
 

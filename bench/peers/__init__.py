@@ -31,6 +31,7 @@ class Settings:
     library: str = ""          # tilefold's shared library
     limit: int = 16 << 20      # tilefold's scratch limit, bytes
     isa: str = "best"          # tilefold's instruction set
+    prepack: bool = True       # tilefold's weights are packed beforehand
 
 
 @dataclasses.dataclass

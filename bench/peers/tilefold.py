@@ -14,13 +14,14 @@ class Peer:
         self.name = f"tilefold {self.library.version}"
 
     def variants(self, problem, layout):
-        return [self.settings.math]
+        return [self.settings.math]  # what is chosen of it, the plan says
 
     def build(self, problem, layout, variant, tensor, weight, output):
         _, weight = problem.to_layout(layout, tensor, weight)
+        kept = 0 if self.settings.prepack or layout == "channels-first" else weight.nbytes  # the weight as it came
         try:
             made = library.Convolution(self.library, self.context, problem, layout, (tensor, weight, output),
-                                       self.settings.limit, variant)
+                                       self.settings)
         except library.Error as error:
             raise NotSupported(str(error)) from None
-        return Built(made.runner(), lambda: output, planned_bytes=made.planned_bytes, note=made.description)
+        return Built(made.runner(), lambda: output, copied_bytes=kept, planned_bytes=made.planned_bytes, note=made.description)
