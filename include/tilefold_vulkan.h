@@ -167,8 +167,8 @@ TILEFOLD_API tilefold_status tilefold_vulkan_bind(const tilefold_plan *plan, con
 /* No command buffer recorded from it may be running, or be submitted again. NULL is nothing to destroy. */
 TILEFOLD_API void tilefold_vulkan_binding_destroy(tilefold_vulkan_binding *binding);
 
-/* Records what computes the naive loop of tilefold.h, over n, o and x, into a command buffer that is being recorded, outside a render pass, of a queue family that
- * computes. Touches no queue. It begins with a barrier that waits for the transfers and compute shaders before it and ends with
+/* Records what computes the naive loop of tilefold.h, over n, o and x, into a command buffer that is being recorded, outside a
+ * render pass, of a queue family that computes. Touches no queue. It begins with a barrier that waits for the transfers and compute shaders before it and ends with
  * one that those after it wait for; making the output visible to the host is the caller's part. The command buffer may be
  * submitted until the binding is destroyed, but not twice at once. INVALID_ARGUMENT without a command buffer. */
 TILEFOLD_API tilefold_status tilefold_vulkan_record(const tilefold_vulkan_binding *binding, VkCommandBuffer commands,
@@ -193,8 +193,8 @@ TILEFOLD_API tilefold_status tilefold_vulkan_run(tilefold_vulkan_binding *bindin
 typedef struct tilefold_vulkan_import tilefold_vulkan_import;
 
 /* Imports [memory, memory + bytes) without a copy; the pages at either end are imported whole. The memory must outlive the
- * import, which the caller owns, keeps the context alive, and is destroyed after every binding to it. INVALID_ARGUMENT for no memory;
- * UNSUPPORTED where the driver cannot (VK_EXT_external_memory_host), or not that memory. */
+ * import, which the caller owns and destroys after every binding to it; it keeps the context alive. INVALID_ARGUMENT for no
+ * memory; UNSUPPORTED where the driver cannot (VK_EXT_external_memory_host), or not that memory. */
 TILEFOLD_API tilefold_status tilefold_vulkan_import_create(tilefold_context *context, void *memory, size_t bytes,
                                                            tilefold_vulkan_import **import, tilefold_message *message);
 /* The buffer over it, and the bytes at which the memory begins and ends. The buffer is the import's. */
