@@ -7,6 +7,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,4 +83,27 @@ int run_in_child(int (*run)(void *argument), void *argument) {
     int status;
     if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
     return WEXITSTATUS(status);
+}
+
+static void *do_nothing(void *argument) { return argument; }
+
+static int start_one(void *argument) {
+    pthread_t thread;
+    return pthread_create(&thread, NULL, do_nothing, argument) != 0 || pthread_join(thread, NULL) != 0;
+}
+
+static void *wait_for_flag(void *flag) {
+    while (!atomic_load((atomic_bool *)flag)) sleep_briefly();
+    return NULL;
+}
+
+bool children_may_start_threads(void) {
+    atomic_bool done;
+    atomic_init(&done, false);
+    pthread_t other;
+    if (pthread_create(&other, NULL, wait_for_flag, &done) != 0) abort();
+    int status = run_in_child(start_one, NULL);
+    atomic_store(&done, true);
+    pthread_join(other, NULL);
+    return status == 0;
 }

@@ -24,4 +24,7 @@ void sleep_briefly(void); /* a millisecond */
 /* Runs it in a child process, which has a minute: its exit status, or -1 where it did not exit. */
 int run_in_child(int (*run)(void *argument), void *argument);
 
+/* Whether the child of a process with several threads may start threads: not under gcc's thread sanitizer, nor qemu-user. */
+bool children_may_start_threads(void);
+
 #endif /* TESTS_PROCESS_H */

@@ -220,9 +220,7 @@ static int execute_in_child(void *argument) {
 
 static void test_fork(void **state) {
     (void)state;
-#if defined(__SANITIZE_THREAD__)
-    skip(); /* gcc's lets no thread start in a child of several threads */
-#endif
+    if (!children_may_start_threads()) skip();
     test_problem made = many_tiles_problem();
     way w = many_tiles_way(3, POOL_LIBRARY);
     bool declined;
