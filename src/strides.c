@@ -237,17 +237,18 @@ static bool search(const dimension *dimensions, int count, int64_t sum, bool beg
     return false;
 }
 
-/* Whether some of the dimensions, at least two, have more elements than places. */
+/* Whether some of the dimensions have more elements than places. */
 static bool crowded(const dimension *at, int count) {
-    for (unsigned chosen = 3; chosen < 1u << count; chosen++) {
-        int64_t elements = 1, places = 0, common = 0;
+    int64_t common = at[0].stride;
+    for (int i = 1; i < count; i++) common = tilefold_gcd(common, at[i].stride);
+    for (unsigned chosen = 1; chosen < 1u << count; chosen++) {
+        int64_t elements = 1, places = 0;
         for (int i = 0; i < count; i++) {
             if (!(chosen >> i & 1)) continue;
             elements = tilefold_saturating_multiply(elements, at[i].most + 1);
-            places += at[i].most * at[i].stride;
-            common = tilefold_gcd(common, at[i].stride);
+            places += at[i].most * (at[i].stride / common);
         }
-        if (elements > places / common + 1) return true;
+        if (elements > places + 1) return true;
     }
     return false;
 }

@@ -210,7 +210,7 @@ static tilefold_vulkan_box tensor_box(const int64_t size[6], const int64_t host[
                                       int64_t dense[6]) {
     static const int first[6] = {0, 1, 2, 3, 4, 5}, last[6] = {0, 3, 4, 5, 1, 2};
     int64_t channels = size[1] * size[2];
-    bool channels_last = channels > 1 && (host[2] == 1 || (size[2] == 1 && host[1] == 1));
+    bool channels_last = channels > 1 && host[size[2] > 1 ? 2 : 1] == 1; /* the stride that is taken */
     const int *order = channels_last ? last : first;
     tilefold_vulkan_box box = {.element_bytes = element_bytes};
     int64_t step[6];
