@@ -53,7 +53,8 @@
  * NaN, as in an explicit unfold with zero padding. That holds for every algorithm, instruction set and tiling.
  *
  * THE SAME BITS. Every output is one chain of fused multiply-adds in fp32 that starts at bias[o] (or +0) and runs over
- * the taps in row-major order of k as written above and, within a tap, over the channels c in ascending order; + 0.0f ends
+ * the channels of its group in blocks of TILEFOLD_CHANNEL_BLOCK (the last one shorter), within a block over the taps in
+ * row-major order of k as written above, and within a tap over the block's channels, all in ascending order; + 0.0f ends
  * the chain, once, for every output, also where no tap meets the input and the bias stands alone, so a sum that is zero is
  * +0; then clamp, then one rounding (to nearest, ties to even) to the tensor's type. On the CPU nothing else ever happens, so the
  * bits depend on neither limit, threads, instruction set, algorithm, layout nor prepacking. Which NaN a NaN is (its sign
@@ -115,6 +116,9 @@ extern "C" {
 #endif
 
 #define TILEFOLD_MAX_RANK 3
+
+/* Channels of a group that a sum runs over before it comes back to the first tap. */
+#define TILEFOLD_CHANNEL_BLOCK 32
 
 /* Bytes. Scratch and packed weights begin at a multiple of this, and no allocator is asked for more. */
 #define TILEFOLD_ALIGNMENT 64

@@ -189,7 +189,7 @@ typedef struct reads {
 
 /* The order of the chain: blocks of so many channels of a group (the last one shorter), within a block the taps row-major,
  * within a tap the block's channels. This line, and `make golden`, are all that an order is told by here. */
-static const int64_t CHANNEL_BLOCK = INT64_MAX;
+static const int64_t CHANNEL_BLOCK = 32;
 
 /* The links of one block of channels, [begin, end). input and weight point at channel 0 of the group, weight also at the
  * output channel. */

@@ -140,7 +140,7 @@ typedef struct tile {
     float before[TILEFOLD_MAX_ROWS * (MAX_NR + MAX_GAP)];
 } tile;
 
-static void tile_begin(scene *s, tile *t, int mr, int nr) {
+static void tile_begin(scene *s, tile *t, int lanes, int mr, int nr) {
     static const float limits[][2] = {{-INFINITY, INFINITY}, {0, INFINITY}, {0, 0.5f},
                                       {-0.25f, 0.25f},       {-0.0f, 1},    {-1, -0.0f}};
     int64_t clamp = rng_range(&s->random, 0, 5);
@@ -154,18 +154,21 @@ static void tile_begin(scene *s, tile *t, int mr, int nr) {
     t->io.init = in_place ? t->io.out : new_floats(s, (mr - 1) * init_stride + nr);
     t->io.init_stride = init_stride;
     t->io.out_stride = out_stride;
+    t->io.lanes = nr - rng_range(&s->random, 0, 1) * rng_range(&s->random, 0, lanes - 1);
+    t->io.init_by_row = rng_percent(&s->random, 30);
+    if (in_place && t->io.lanes < nr) t->io.lanes = nr; /* what is not stored would be read by the next block */
     t->io.low = limits[clamp][0];
     t->io.high = limits[clamp][1];
     memcpy(t->before, t->io.out, (size_t)out_count * sizeof(float));
     for (int i = 0; i < mr; i++)
-        for (int j = 0; j < nr; j++) t->sums[i][j] = t->io.init[i * init_stride + j];
+        for (int j = 0; j < nr; j++) t->sums[i][j] = t->io.init[i * init_stride + (t->io.init_by_row ? 0 : j)];
 }
 
 static void tile_end(const tile *t, const tilefold_cpu_kernels *table, const char *kernel) {
     for (int64_t x = 0; x < (t->mr - 1) * t->io.out_stride + t->nr; x++) {
         int64_t i = x / t->io.out_stride, j = x % t->io.out_stride;
         float expected = t->before[x];
-        if (j < t->nr) {
+        if (j < t->io.lanes) {
             float x = t->sums[i][j] + 0.0f, y = x < t->io.low ? t->io.low : x;
             expected = y > t->io.high ? t->io.high : y;
         }
@@ -175,48 +178,65 @@ static void tile_end(const tile *t, const tilefold_cpu_kernels *table, const cha
     }
 }
 
+enum { MAX_SEGMENTS = 5 };
+
+/* Segments of `depth` steps in all, some of them empty. */
+static int64_t random_segments(scene *s, int64_t depth, tilefold_segment segments[MAX_SEGMENTS]) {
+    int64_t count = rng_range(&s->random, depth > 0, MAX_SEGMENTS);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t steps = i == count - 1 ? depth : rng_range(&s->random, 0, depth);
+        segments[i] = (tilefold_segment){.count = steps};
+        depth -= steps;
+    }
+    return count;
+}
+
+/* Both sides in arrays of their own, steps of any width, segments anywhere in them. */
 static void check_product(scene *s, const tilefold_cpu_kernels *table, int nv, int mr, int64_t k) {
     tile t;
     int nr = nv * table->lanes;
-    tile_begin(s, &t, mr, nr);
-    const float *a = new_floats(s, k * mr), *b = new_floats(s, k * nr);
+    tile_begin(s, &t, table->lanes, mr, nr);
+    tilefold_segment segments[MAX_SEGMENTS];
+    int64_t count = random_segments(s, k, segments), a_step = rng_range(&s->random, 0, mr + 5),
+            b_step = rng_range(&s->random, 0, nr + 5), reach = rng_range(&s->random, 0, 9);
+    const float *a = new_floats(s, k * a_step + reach + mr), *b = new_floats(s, k * b_step + reach + nr);
+    for (int64_t x = 0; x < count; x++) {
+        segments[x].a = rng_range(&s->random, 0, reach);
+        segments[x].b = rng_range(&s->random, 0, reach);
+    }
 
-    for (int64_t p = 0; p < k; p++)
-        for (int i = 0; i < mr; i++)
-            for (int j = 0; j < nr; j++) t.sums[i][j] = fmaf(a[p * mr + i], b[p * nr + j], t.sums[i][j]);
-    table->product[nv - 1][mr - 1](k, a, b, &t.io);
+    for (const tilefold_segment *g = segments; g < segments + count; g++)
+        for (int64_t p = 0; p < g->count; p++)
+            for (int i = 0; i < mr; i++)
+                for (int j = 0; j < nr; j++)
+                    t.sums[i][j] = fmaf(a[g->a + p * a_step + i], b[g->b + p * b_step + j], t.sums[i][j]);
+    table->product[nv - 1][mr - 1](segments, count, a, a_step, b, b_step, &t.io);
     tile_end(&t, table, "product");
-}
-
-static void check_product_lanes(scene *s, const tilefold_cpu_kernels *table, int nv, int mr, int64_t k) {
-    tile t;
-    int nr = nv * table->lanes;
-    tile_begin(s, &t, mr, nr);
-    const float *a = new_floats(s, k * mr), *lanes = new_floats(s, 3 * nr);
-    const float **b = new_array(s, k, sizeof *b);
-    for (int64_t p = 0; p < k; p++) b[p] = lanes + rng_range(&s->random, 0, 2 * nr);
-
-    for (int64_t p = 0; p < k; p++)
-        for (int i = 0; i < mr; i++)
-            for (int j = 0; j < nr; j++) t.sums[i][j] = fmaf(a[p * mr + i], b[p][j], t.sums[i][j]);
-    table->product_lanes[nv - 1][mr - 1](k, a, b, &t.io);
-    tile_end(&t, table, "product_lanes");
 }
 
 static void check_product_rows(scene *s, const tilefold_cpu_kernels *table, int nv, int mr, int64_t k) {
     tile t;
     int nr = nv * table->lanes;
-    int64_t channels = rng_range(&s->random, 0, 6), taps = k, offset = rng_range(&s->random, -3, 3);
-    tile_begin(s, &t, mr, nr);
-    const float *in = new_floats(s, 40 + channels), *b = new_floats(s, taps * channels * nr);
+    tile_begin(s, &t, table->lanes, mr, nr);
+    tilefold_segment segments[MAX_SEGMENTS];
+    int64_t count = random_segments(s, k, segments), taps = rng_range(&s->random, 1, 4);
+    const float *in = new_floats(s, 40 + 2 * k), *b = new_floats(s, k * nr);
     const float **rows = new_array(s, taps * mr, sizeof *rows);
-    for (int64_t i = 0; i < taps * mr; i++) rows[i] = in + rng_range(&s->random, 0, 40) - offset;
+    for (int64_t i = 0; i < taps * mr; i++) rows[i] = in + rng_range(&s->random, 0, 40);
+    int64_t at = 0;
+    for (int64_t x = 0; x < count; x++) {
+        segments[x].tap = rng_range(&s->random, 0, taps - 1);
+        segments[x].a = rng_range(&s->random, 0, k - segments[x].count);
+        segments[x].b = at * nr;
+        at += segments[x].count;
+    }
 
-    for (int64_t p = 0; p < taps * channels; p++)
-        for (int i = 0; i < mr; i++)
-            for (int j = 0; j < nr; j++)
-                t.sums[i][j] = fmaf(rows[p / channels * mr + i][offset + p % channels], b[p * nr + j], t.sums[i][j]);
-    table->product_rows[nv - 1][mr - 1](taps, channels, rows, offset, b, &t.io);
+    for (const tilefold_segment *g = segments; g < segments + count; g++)
+        for (int64_t p = 0; p < g->count; p++)
+            for (int i = 0; i < mr; i++)
+                for (int j = 0; j < nr; j++)
+                    t.sums[i][j] = fmaf(rows[g->tap * mr + i][g->a + p], b[g->b + p * nr + j], t.sums[i][j]);
+    table->product_rows[nv - 1][mr - 1](segments, count, rows, b, &t.io);
     tile_end(&t, table, "product_rows");
 }
 
@@ -225,7 +245,7 @@ static void check_depthwise(scene *s, const tilefold_cpu_kernels *table, tilefol
     tile t;
     int nr = nv * table->lanes;
     int64_t offset = rng_range(&s->random, -3, 3), w_stride = nr + rng_range(&s->random, 0, 9);
-    tile_begin(s, &t, pixels, nr);
+    tile_begin(s, &t, table->lanes, pixels, nr);
     const char *in = new_elements(s, type, 2 * nr);
     const float *w = new_floats(s, taps > 0 ? (taps - 1) * w_stride + nr : 0);
     const void **rows = new_array(s, taps * pixels, sizeof *rows);
@@ -239,6 +259,22 @@ static void check_depthwise(scene *s, const tilefold_cpu_kernels *table, tilefol
                                     t.sums[i][j]);
     table->depthwise[type][nv - 1][pixels - 1](taps, rows, offset, w, w_stride, &t.io);
     tile_end(&t, table, "depthwise");
+}
+
+static void check_depthwise_pixels(scene *s, const tilefold_cpu_kernels *table, int nv, int rows, int64_t taps) {
+    tile t;
+    int nr = nv * table->lanes;
+    tile_begin(s, &t, table->lanes, rows, nr);
+    int64_t in_stride = rng_range(&s->random, 0, nr), reach = rng_range(&s->random, 0, 20);
+    const float *in = new_floats(s, (rows - 1) * in_stride + reach + nr), *w = new_floats(s, taps);
+    int64_t *tap = new_array(s, taps, sizeof *tap);
+    for (int64_t p = 0; p < taps; p++) tap[p] = rng_range(&s->random, 0, reach);
+
+    for (int64_t p = 0; p < taps; p++)
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < nr; j++) t.sums[i][j] = fmaf(in[tap[p] + i * in_stride + j], w[p], t.sums[i][j]);
+    table->depthwise_pixels[nv - 1][rows - 1](taps, tap, in, in_stride, w, &t.io);
+    tile_end(&t, table, "depthwise_pixels");
 }
 
 typedef void (*product_check)(scene *s, const tilefold_cpu_kernels *table, int nv, int mr, int64_t k);
@@ -271,6 +307,10 @@ static void test_depthwise(void **state) {
                 check_depthwise(&s, tables[x], (tilefold_type)type, nv, pixels, rng_range(&s.random, 0, 10));
                 scene_end(&s);
             }
+            scene s;
+            scene_begin(&s, (uint64_t)(tile * 7 + x));
+            check_depthwise_pixels(&s, tables[x], nv, pixels, rng_range(&s.random, 0, 10));
+            scene_end(&s);
         }
     }
 }
@@ -318,6 +358,52 @@ static void check_store_run(scene *s, const tilefold_cpu_kernels *table, tilefol
         if (!same(element_value(type, out, i), element_value(type, expected, i)))
             fail_msg("%s store_run of type %d, stride %d: element %d of %d", isa_name(table), (int)type, (int)stride,
                      (int)i, (int)span);
+}
+
+static void check_copy_rows(scene *s, const tilefold_cpu_kernels *table, tilefold_type type) {
+    tilefold_row_copy c = {.rows = rng_range(&s->random, 0, 4),
+                           .left = rng_range(&s->random, 0, 3),
+                           .n = rng_range(&s->random, 0, 40),
+                           .right = rng_range(&s->random, 0, 3),
+                           .in_step = RNG_PICK(&s->random, 1, 1, 2, 3, 0, -1, -2)};
+    int64_t width = c.left + c.n + c.right, first;
+    c.out_stride = width + rng_range(&s->random, 0, 5);
+    int64_t span = strided_span(c.n, c.in_step, &first);
+    c.in_stride = rng_range(&s->random, 0, span + 3);
+    const char *in = new_elements(s, type, c.rows > 0 ? (c.rows - 1) * c.in_stride + span : 0);
+    int64_t out_count = c.rows > 0 ? (c.rows - 1) * c.out_stride + width : 0;
+    float *out = new_array(s, out_count, sizeof(float));
+    for (int64_t x = 0; x < out_count; x++) out[x] = (float)x;
+
+    table->copy_rows[type](out, in + first * (int64_t)tilefold_type_bytes(type), &c);
+    for (int64_t x = 0; x < out_count; x++) {
+        int64_t r = x / c.out_stride, i = x % c.out_stride;
+        float expected = i >= width ? (float)x : 0.0f;
+        if (i >= c.left && i < c.left + c.n)
+            expected = element_value(type, in, first + r * c.in_stride + (i - c.left) * c.in_step);
+        if (!same(out[x], expected))
+            fail_msg("%s copy_rows of type %d: row %d, element %d", isa_name(table), (int)type, (int)r, (int)i);
+    }
+}
+
+static void check_store_transposed(scene *s, const tilefold_cpu_kernels *table, tilefold_type type) {
+    int64_t rows = rng_range(&s->random, 0, 40), columns = rng_range(&s->random, 0, 40);
+    int64_t in_stride = columns + rng_range(&s->random, 0, 5), out_stride = rows + rng_range(&s->random, 0, 5);
+    const float *in = new_floats(s, rows > 0 ? (rows - 1) * in_stride + columns : 0);
+    int64_t span = columns > 0 ? (columns - 1) * out_stride + rows : 0;
+    unsigned char *out = new_array(s, span, tilefold_type_bytes(type));
+    unsigned char *expected = new_array(s, span, tilefold_type_bytes(type));
+    fill_pattern(out, (size_t)span * tilefold_type_bytes(type));
+    fill_pattern(expected, (size_t)span * tilefold_type_bytes(type));
+
+    for (int64_t j = 0; j < columns; j++)
+        for (int64_t i = 0; i < rows; i++)
+            oracle_encode(type, in[i * in_stride + j],
+                          expected + (j * out_stride + i) * (int64_t)tilefold_type_bytes(type));
+    table->store_transposed[type](out, out_stride, in, in_stride, rows, columns);
+    for (int64_t i = 0; i < span; i++)
+        if (!same(element_value(type, out, i), element_value(type, expected, i)))
+            fail_msg("%s store_transposed of type %d: element %d of %d", isa_name(table), (int)type, (int)i, (int)span);
 }
 
 static void check_transpose_rows(scene *s, const tilefold_cpu_kernels *table, tilefold_type type) {
@@ -440,9 +526,11 @@ static void test_tables(void **state) {
             for (int mr = 1; mr <= TILEFOLD_MAX_ROWS; mr++) {
                 bool there = mr <= table->max_rows[nv - 1];
                 assert_int_equal(table->product[nv - 1][mr - 1] != NULL, there);
-                assert_int_equal(table->product_lanes[nv - 1][mr - 1] != NULL, there);
                 assert_int_equal(table->product_rows[nv - 1][mr - 1] != NULL, there);
             }
+            for (int pixels = 1; pixels <= TILEFOLD_MAX_PIXELS; pixels++)
+                assert_int_equal(table->depthwise_pixels[nv - 1][pixels - 1] != NULL,
+                                 pixels <= table->max_pixels[nv - 1]);
             for (int pixels = 1; pixels <= TILEFOLD_MAX_PIXELS; pixels++)
                 for (int type = TILEFOLD_F32; type <= TILEFOLD_BF16; type++)
                     assert_int_equal(table->depthwise[type][nv - 1][pixels - 1] != NULL,
@@ -486,10 +574,30 @@ typedef struct workload {
     const void *elements[64];
 } workload;
 
-static void run_product(workload *w) { w->table->product[w->nv - 1][w->mr - 1](w->k, w->a, w->b, &w->io); }
+static void run_product(workload *w) {
+    tilefold_segment all = {.count = w->k};
+    w->table->product[w->nv - 1][w->mr - 1](&all, 1, w->a, w->mr, w->b, w->nv * w->table->lanes, &w->io);
+}
+
+/* As over a copy of a halo: channels far apart, a segment for each tap. */
+static void run_product_halo(workload *w) {
+    int nr = w->nv * w->table->lanes;
+    tilefold_segment taps[TAPS];
+    for (int t = 0; t < TAPS; t++)
+        taps[t] = (tilefold_segment){BENCH_CHANNELS, t / 3 * 60 + t % 3, (int64_t)t * BENCH_CHANNELS * nr, 0};
+    w->table->product[w->nv - 1][w->mr - 1](taps, TAPS, w->a, 240, w->b, nr, &w->io);
+}
 
 static void run_product_rows(workload *w) {
-    w->table->product_rows[w->nv - 1][w->mr - 1](TAPS, BENCH_CHANNELS, w->rows, 0, w->b, &w->io);
+    tilefold_segment taps[TAPS];
+    for (int t = 0; t < TAPS; t++)
+        taps[t] = (tilefold_segment){BENCH_CHANNELS, 0, (int64_t)t * BENCH_CHANNELS * w->nv * w->table->lanes, t};
+    w->table->product_rows[w->nv - 1][w->mr - 1](taps, TAPS, w->rows, w->b, &w->io);
+}
+
+static void run_depthwise_pixels(workload *w) {
+    static const int64_t taps[TAPS] = {0, 1, 2, 80, 81, 82, 160, 161, 162};
+    w->table->depthwise_pixels[w->nv - 1][w->mr - 1](TAPS, taps, w->a, 80, w->b, &w->io);
 }
 
 static void run_depthwise(workload *w) {
@@ -550,10 +658,14 @@ static void bench_tiles(workload *w, double peak) {
         w->mr = w->table->max_rows[w->nv - 1];
         w->k = 256;
         for (int i = 0; i < TAPS * w->mr; i++) w->rows[i] = w->a + (i / w->mr + i % w->mr) * BENCH_CHANNELS;
+        w->io.lanes = nr;
         bench_tile(w, "product", run_product, w->k, peak);
+        w->io.lanes = nr;
+        bench_tile(w, "product_halo", run_product_halo, TAPS * BENCH_CHANNELS, peak);
         bench_tile(w, "product_rows", run_product_rows, TAPS * BENCH_CHANNELS, peak);
         w->mr = w->table->max_pixels[w->nv - 1];
         for (int i = 0; i < TAPS * w->mr; i++) w->rows[i] = w->a + (i / w->mr * 7 + i % w->mr) * nr;
+        bench_tile(w, "depthwise_pixels", run_depthwise_pixels, TAPS, peak);
         for (; w->type <= TILEFOLD_BF16; w->type++) bench_tile(w, "depthwise", run_depthwise, TAPS, peak);
     }
 }
@@ -578,7 +690,10 @@ static void bench_runs(workload *w) {
 
 static int bench(void) {
     static _Alignas(64) float a[BENCH_FLOATS], b[BENCH_FLOATS], out[BENCH_FLOATS];
-    workload w = {.a = a, .b = b, .io = {out, 64, out, 64, -INFINITY, INFINITY}};
+    workload w = {
+        .a = a,
+        .b = b,
+        .io = {.init = out, .init_stride = 64, .out = out, .out_stride = 64, .low = -INFINITY, .high = INFINITY}};
     for (int i = 0; i < 64; i++) w.elements[i] = a + i * 272;
     printf("%s\n", tilefold_cpu_detect()->name);
     for (int x = 0; x < table_count; x++) {
@@ -594,20 +709,22 @@ static int bench(void) {
 int main(int argc, char **argv) {
     find_tables();
     if (argc == 2 && strcmp(argv[1], "--bench") == 0) return bench();
-    static product_check packed = check_product, lanes = check_product_lanes, rows = check_product_rows;
-    static run_check load = check_load_run, transpose = check_transpose_rows, store = check_store_run;
+    static product_check packed = check_product, rows = check_product_rows;
+    static run_check load = check_load_run, transpose = check_transpose_rows, store = check_store_run,
+                     copy = check_copy_rows, turn = check_store_transposed;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_machine),
         cmocka_unit_test(test_every_half),
         cmocka_unit_test(test_rounding),
         {"test_product", test_tiles, NULL, NULL, &packed},
-        {"test_product_lanes", test_tiles, NULL, NULL, &lanes},
         {"test_product_rows", test_tiles, NULL, NULL, &rows},
         cmocka_unit_test(test_depthwise),
         {"test_load_run", test_runs, NULL, NULL, &load},
         {"test_transpose_rows", test_runs, NULL, NULL, &transpose},
         {"test_store_run", test_runs, NULL, NULL, &store},
+        {"test_copy_rows", test_runs, NULL, NULL, &copy},
+        {"test_store_transposed", test_runs, NULL, NULL, &turn},
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,29 +2,32 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Every algorithm here is a product of two sides. The positions of a tile (the unfolded input, K deep, K = taps * channels)
- * meet the columns of a class (its weights, K deep); one side is broadcast, in up to mr rows, the other lies in nr lanes:
+ * Every algorithm here is a product of two sides. The positions of a tile meet the columns of a class (its weights); one side
+ * is broadcast, in up to mr rows, the other lies in nr lanes:
  *
- *     positions in rows    for outputs whose channels are contiguous (channels-last)
- *     positions in lanes   for outputs whose pixels are contiguous (channels-first), and for few columns
+ *     positions in rows    columns fill the lanes: outputs whose channels lie side by side are stored as they are, others are
+ *                          turned in registers on their way out
+ *     positions in lanes   for few columns
  *
- * Both sides are cut into panels as wide as the micro-kernel's side. A panel is laid out [k][width], so that a kernel walks
- * both panels straight ahead:
+ * The columns' side is packed into panels as wide as the micro-kernel's, [k][width] in the order of the chain (chain.h), so
+ * that a kernel walks them straight ahead. The positions' side is unfolded into such panels, too (unfold.c); or copied once
+ * for all taps (halo.c); or pointed at where it lies (rows.c).
  *
  *                      weight panels (width V)                    one panel
  *                      +-----+-----+--+                           k = 0   w w w w ... V of them
  *                      |     |     |  | K                             1   w w w w
  *                      +-----+-----+--+                               :
- *     operand   +----+ +-----+-----+--+
- *     panels    |    | | mr x nr tile |
- *     (width U) +----+ +     |     |  |
- *               |    | |     |     |  |
- *               +----+ +-----+-----+--+
+ *     positions  +---+ +-----+-----+--+
+ *                |   | | mr x nr tile |
+ *                +---+ +     |     |  |
+ *                |   | |     |     |  |
+ *                +---+ +-----+-----+--+
  *                  K       columns
  */
 #ifndef TILEFOLD_CPU_H
 #define TILEFOLD_CPU_H
 
+#include "../chain.h"
 #include "../device.h"
 #include "../tiles.h"
 #include "candidates.h"
@@ -39,58 +42,38 @@ typedef struct tilefold_cpu_context {
     struct tilefold_cpu_pick *pick;     /* of a candidate by number: NULL but for tests */
 } tilefold_cpu_context;
 
-/* How the positions' side of the product is presented to the kernel. */
-typedef enum tilefold_operand {
-    TILEFOLD_OPERAND_VALUES, /* unfolded into panels [k][width] */
-    TILEFOLD_OPERAND_ROWS,   /* positions in rows: pointers [tap][row] at channels in place */
-    TILEFOLD_OPERAND_LANES,  /* positions in lanes: pointers [k] at lanes in place, or at unfolded rows of them */
-} tilefold_operand;
-
-/* One thread's share of the scratch, in bytes from its beginning:
+/* One thread's share of the scratch, in bytes from its beginning. What an algorithm does not use takes no room.
  *
- *     | operand panels | partial sums | weight panel | stage | init | zeros |
- *       positions x      positions x     where not     one     bias   what
- *       block of K       columns, where  prepacked     tile    tile   padding
- *                        K is cut                                     reads
+ *     | operand            | partial sums     | segments | weights   | stage    | init | zeros |
+ *       positions x block    positions x        of one     one panel,  one tile   bias   what
+ *       of K, or a copy      columns, where     kernel     where not   of sums           padding
+ *       of a halo            sums are cut       call       prepacked                     reads
  */
 typedef struct tilefold_cpu_arena {
-    int64_t partial, weight, stage, init, zeros, bytes;
-    int64_t operand_panel_bytes;
+    int64_t partial, segments, weight, stage, init, zeros, bytes;
+    int64_t operand_bytes;  /* of one operand panel, or of the copy */
+    int64_t partial_panels; /* kernel calls to a weight panel that there is room for the sums of */
 } tilefold_cpu_arena;
 
-/* Parts of a depthwise operand panel: pointers [tap][pixel]; and for channels that cannot be read in place, pointers at
- * unfolded rows and those rows, [tap][pixel][lane]. */
-typedef struct tilefold_depthwise_panel {
-    int64_t unfolded_pointers, unfolded, bytes;
-} tilefold_depthwise_panel;
-
-struct tilefold_cpu_work;
-
-/* One way to compute: a file each. Registered in planner.c. */
-typedef struct tilefold_cpu_algorithm {
-    tilefold_algorithm id;
-    void (*run)(const struct tilefold_cpu_work *work, const tilefold_tile *tile, char *arena);
-} tilefold_cpu_algorithm;
+typedef struct tilefold_cpu_algorithm tilefold_cpu_algorithm;
 
 typedef struct tilefold_cpu_plan {
     const tilefold_cpu_kernels *kernels;
     const tilefold_cpu_algorithm *algorithm;
     tilefold_tiling tiling;
-    tilefold_operand operand;
     bool positions_in_lanes;
-    bool builds_tiles; /* operands for a whole tile at once; else for one kernel call at a time */
-    bool depthwise;    /* all groups are columns */
+    bool groups_are_columns; /* a column is a whole group of one channel */
     bool prepacked;
     bool cut;              /* some sum is cut into blocks */
     bool overlaps;         /* a last weight panel that is not full begins earlier instead, and repeats some columns */
     int32_t mr, nv, nr;    /* the largest tile used */
-    int32_t operand_width; /* U: mr or nr; for direct, a multiple of nr */
-    int32_t weight_width;  /* V: nr or mr */
+    int32_t operand_width; /* positions in one kernel call: mr or nr */
+    int32_t weight_width;  /* V, columns in one kernel call: nr or mr */
     int32_t threads;
-    int32_t row;     /* of the planner's table */
-    int64_t block_k; /* a block of the sum: at most so much of K, whole taps or part of one tap's channels */
+    int32_t row; /* of the table of algorithms */
+    tilefold_block_size block;
     tilefold_cpu_arena arena;
-    double cost; /* the planner's estimate, in vector operations */
+    double cost; /* the planner's estimate, in cycles */
 } tilefold_cpu_plan;
 
 /* One execution, shared by its threads. */
@@ -108,30 +91,8 @@ typedef struct tilefold_cpu_work {
 /* Rounds a size within an arena. */
 enum { TILEFOLD_ARENA_ALIGNMENT = 64 };
 
-/* ------------------------------------------------------------------------------------------------ blocks of K ---- */
-
-/* k = tap*channels + c. A block is whole taps [tap_begin, tap_end) with all channels, or one tap with some of them. */
-typedef struct tilefold_block {
-    int64_t tap_begin, tap_end, channel_begin, channel_end;
-} tilefold_block;
-
 static inline int64_t tilefold_part_taps(const tilefold_tile *tile) {
     return tile->part[0].taps * tile->part[1].taps * tile->part[2].taps;
-}
-
-/* The block that begins at k, for a sum of `taps` taps. */
-static inline tilefold_block tilefold_block_at(int64_t k, int64_t block_k, int64_t taps, int64_t channels) {
-    int64_t tap = k / channels, channel = k % channels;
-    if (block_k >= channels) {
-        int64_t end = tap + block_k / channels;
-        return (tilefold_block){tap, end < taps ? end : taps, 0, channels};
-    }
-    int64_t end = channel + block_k;
-    return (tilefold_block){tap, tap + 1, channel, end < channels ? end : channels};
-}
-
-static inline int64_t tilefold_block_size(const tilefold_block *block) {
-    return (block->tap_end - block->tap_begin) * (block->channel_end - block->channel_begin);
 }
 
 /* -------------------------------------------------------------------------------------------------- positions ---- */
@@ -162,29 +123,25 @@ static inline void tilefold_cursor_advance(tilefold_cursor *cursor, const tilefo
     cursor->q[0]++;
 }
 
+/* One tap of a part. */
+typedef struct tilefold_tap {
+    int64_t j[TILEFOLD_AXES];
+} tilefold_tap;
+
+static inline tilefold_tap tilefold_tap_at(const tilefold_axis_part *part, int64_t index) {
+    int64_t row = index / part[2].taps;
+    return (tilefold_tap){{row / part[1].taps, row % part[1].taps, index % part[2].taps}};
+}
+
+static inline void tilefold_tap_next(tilefold_tap *tap, const tilefold_axis_part *part) {
+    if (++tap->j[2] < part[2].taps) return;
+    tap->j[2] = 0;
+    if (++tap->j[1] < part[1].taps) return;
+    tap->j[1] = 0;
+    tap->j[0]++;
+}
+
 /* ------------------------------------------------------------------------------------------------------ files ---- */
-
-/* operand.c: builds the operand panel of `count` positions from the cursor on, `width` wide. `panel` is
- * arena.operand_panel_bytes long; zeros points at the arena's row of zeros. */
-void tilefold_cpu_build_operand(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
-                                int64_t count, int64_t width, const tilefold_block *block, const float *zeros,
-                                char *panel);
-
-/* Pointers [tap][position] at the block's first channel, or at zeros where a tap lies outside the input. */
-void tilefold_cpu_point_at_rows(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start,
-                                int64_t count, const tilefold_block *block, const void *zeros, const void **rows);
-
-/* One row of the input, at (z, y) and x = first, first + step, ...: `length` floats, zeros outside the input. */
-void tilefold_cpu_copy_row(const tilefold_cpu_work *work, int64_t z, int64_t y, int64_t first, int64_t step,
-                           int64_t length, int64_t channel, float *out);
-
-/* band.c: several whole rows of positions as lanes that run on from row to row, `pitch` lanes to a row. */
-int64_t tilefold_cpu_band_pitch(const tilefold_tile *tile);
-/* How many rows may be built together with room for so many floats of copies; less than 2 where it does not pay. */
-int64_t tilefold_cpu_band_rows(const tilefold_cpu_work *work, const tilefold_tile *tile, int64_t floats);
-/* Points [k] at the lanes of `rows` rows from the cursor, the beginning of a row, on. */
-void tilefold_cpu_build_band(const tilefold_cpu_work *work, const tilefold_tile *tile, const tilefold_cursor *cursor,
-                             int64_t rows, char *panel);
 
 /* weights.c: packed weights, [group][class][panel][k][width]. Saturating. */
 int64_t tilefold_cpu_packed_floats(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan);
@@ -211,22 +168,17 @@ typedef struct tilefold_column_run {
 /* The wanted columns in [begin, end) as runs; returns how many runs there are, at most end - begin. */
 int tilefold_cpu_column_runs(const tilefold_geometry *geometry, const tilefold_tile *tile, int64_t begin, int64_t end,
                              tilefold_column_run *runs);
-/* Where the kernel may write a whole tile of fp32 outputs itself: NULL if it may not. */
+/* Where the kernel may write a tile of fp32 outputs itself, `columns` of them by `count` positions: NULL if it may not. */
 float *tilefold_cpu_direct_output(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
-                                  int64_t count, int64_t columns, int32_t kernel_nr, const tilefold_column_run *runs,
-                                  int run_count, ptrdiff_t *out_stride);
-/* Writes a finished tile, staged with nr floats to a row, to the output. */
+                                  int64_t count, int64_t columns, const tilefold_column_run *runs, int run_count,
+                                  ptrdiff_t *out_stride);
+/* Writes a finished tile, staged with stage_stride floats to a row, to the output. */
 void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
                              int64_t count, const tilefold_column_run *runs, int run_count, const float *stage,
                              int64_t stage_stride);
-
-/* product.c: unfold and implicit; and direct for few columns. */
-void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena);
-void tilefold_cpu_run_direct(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena);
-
-/* depthwise.c: direct, one channel a group, channels in lanes. */
-void tilefold_cpu_run_depthwise(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena);
-tilefold_depthwise_panel tilefold_cpu_depthwise_panel(const tilefold_cpu_plan *plan);
+/* The bias of `count` columns of the tile from `column` on, or zeros. */
+void tilefold_cpu_load_bias(const tilefold_cpu_work *work, const tilefold_tile *tile, int64_t column, int64_t count,
+                            float *out);
 
 /* planner.c */
 tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message *message);

@@ -13,7 +13,9 @@
  * time, or, where there is no room for that, is unfolded.
  */
 #include "../checked.h"
-#include "cpu.h"
+#include "algorithm.h"
+#include "cost.h"
+#include "rows.h"
 
 #include <math.h>
 
@@ -29,16 +31,22 @@ typedef struct depthwise {
     int64_t output;       /* element of position and channel 0 */
 } depthwise;
 
-tilefold_depthwise_panel tilefold_cpu_depthwise_panel(const tilefold_cpu_plan *plan) {
-    int64_t rows = plan->block_k * plan->mr;
+/* Parts of the operand: pointers [tap][pixel]; and for channels that cannot be read in place, pointers at unfolded rows and
+ * those rows, [tap][pixel][lane]. */
+typedef struct operand {
+    int64_t unfolded_pointers, unfolded, bytes;
+} operand;
+
+static operand operand_of(const tilefold_cpu_plan *plan) {
+    int64_t rows = plan->block.taps * plan->mr;
     int64_t pointers = tilefold_round_up(rows * (int64_t)sizeof(void *), TILEFOLD_ARENA_ALIGNMENT);
     int64_t values = tilefold_round_up(rows * plan->nr * (int64_t)sizeof(float), TILEFOLD_ARENA_ALIGNMENT);
-    return (tilefold_depthwise_panel){pointers, 2 * pointers, 2 * pointers + values};
+    return (operand){pointers, 2 * pointers, 2 * pointers + values};
 }
 
 /* Points at channel column_begin of the tile, for taps from `begin` on. */
 static void enter_block(depthwise *d, int64_t begin) {
-    tilefold_block block = {begin, tilefold_min(d->taps, begin + d->plan->block_k), 0, 1};
+    tilefold_block block = {begin, tilefold_min(d->taps, begin + d->plan->block.taps), 0, 1};
     if (begin == d->block.tap_begin && d->block.tap_end == block.tap_end) return;
     d->block = block;
     if (d->taps == 0) return;
@@ -51,7 +59,7 @@ static void enter_block(depthwise *d, int64_t begin) {
 /* Unfolds `count` channels from `offset` on; returns pointers at them, `width` lanes each. */
 static const void *const *unfold(const depthwise *d, int64_t offset, int64_t count, int64_t width) {
     const tilefold_cpu_work *work = d->work;
-    tilefold_depthwise_panel panel = tilefold_cpu_depthwise_panel(d->plan);
+    operand panel = operand_of(d->plan);
     const char *const *in = (const char *const *)d->arena;
     const void **rows = (const void **)(d->arena + panel.unfolded_pointers);
     float *out = (float *)(d->arena + panel.unfolded);
@@ -82,12 +90,10 @@ static const float *panel_weights(const depthwise *d, int64_t column, int64_t wi
 
 /* The bias of the tile's columns, or zeros. */
 static void fill_init(const depthwise *d) {
-    const tilefold_geometry *geometry = d->work->geometry;
     float *init = (float *)(d->arena + d->plan->arena.init);
+    int64_t count = d->tile->column_end - d->tile->column_begin;
     memset(init, 0, (size_t)tilefold_round_up(d->plan->tiling.block_columns, d->plan->nr) * sizeof *init);
-    if (!d->work->bias) return;
-    const char *bias = d->work->bias + d->tile->column_begin * (int64_t)tilefold_type_bytes(geometry->bias_type);
-    d->plan->kernels->load_run[geometry->bias_type](init, bias, 1, d->tile->column_end - d->tile->column_begin);
+    tilefold_cpu_load_bias(d->work, d->tile, d->tile->column_begin, count, init);
 }
 
 /* The channels of panel `begin`, for the pixels in hand. */
@@ -103,6 +109,7 @@ static void run_panel(depthwise *d, int64_t begin) {
     tilefold_tile_io io = {.init = (const float *)(d->arena + plan->arena.init) + offset,
                            .out = stage,
                            .out_stride = plan->nr,
+                           .lanes = width,
                            .low = -INFINITY,
                            .high = INFINITY};
     tilefold_depthwise_kernel kernel = plan->kernels->depthwise[in_place ? geometry->type : TILEFOLD_F32]
@@ -111,9 +118,8 @@ static void run_panel(depthwise *d, int64_t begin) {
     for (;;) {
         bool last = d->block.tap_end == d->taps;
         if (last) {
-            direct = tilefold_cpu_direct_output(d->work, d->tile, d->start, d->pixels, count, (int32_t)width, &run, 1,
-                                                &io.out_stride);
-            if (direct) io.out = direct;
+            direct = tilefold_cpu_direct_output(d->work, d->tile, d->start, d->pixels, count, &run, 1, &io.out_stride);
+            if (direct) io.out = direct, io.lanes = count;
             io.low = geometry->clamp_low, io.high = geometry->clamp_high;
         }
         const void *const *rows = in_place ? (const void *const *)d->arena : unfold(d, offset, count, width);
@@ -126,7 +132,7 @@ static void run_panel(depthwise *d, int64_t begin) {
     if (!direct) tilefold_cpu_store_tile(d->work, d->tile, d->start, d->pixels, &run, 1, stage, plan->nr);
 }
 
-void tilefold_cpu_run_depthwise(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {
+static void run(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {
     const tilefold_cpu_plan *plan = work->plan;
     depthwise d = {.work = work, .plan = plan, .tile = tile, .arena = arena, .taps = tilefold_part_taps(tile)};
     d.start = tilefold_cursor_at(tile, tile->position_begin);
@@ -143,3 +149,53 @@ void tilefold_cpu_run_depthwise(const tilefold_cpu_work *work, const tilefold_ti
         for (int64_t i = 0; i < d.pixels; i++) tilefold_cursor_advance(&d.start, tile, 1);
     }
 }
+
+/* ------------------------------------------------------------------------------------------------------- record ---- */
+
+static bool applies(const tilefold_cpu_shape *shape) {
+    const tilefold_geometry *g = shape->geometry;
+    return g->in_channels == 1 && g->out_channels == 1 && (g->in_group == 1 || g->groups == 1) && !g->folded;
+}
+
+static bool propose(const tilefold_cpu_shape *shape, int index, tilefold_cpu_plan *plan) {
+    if (index >= TILEFOLD_MAX_VECTORS) return false;
+    int64_t most = shape->kernels->max_pixels[index];
+    plan->groups_are_columns = true;
+    plan->tiling.groups = 1;
+    plan->tiling.columns = shape->geometry->groups;
+    plan->mr = 0;
+    if (most == 0) return true;
+    int64_t positions = tilefold_max(1, shape->positions);
+    plan->mr = plan->operand_width = (int32_t)tilefold_ceil_div(positions, tilefold_ceil_div(positions, most));
+    plan->nv = index + 1;
+    plan->nr = plan->weight_width = plan->nv * shape->kernels->lanes;
+    return true;
+}
+
+static int64_t align(int64_t bytes) { return tilefold_round_up(bytes, TILEFOLD_ARENA_ALIGNMENT); }
+
+static bool lay_out(const tilefold_cpu_shape *shape, tilefold_cpu_plan *plan) {
+    (void)shape;
+    plan->overlaps = plan->tiling.block_columns >= plan->tiling.columns;
+    tilefold_cpu_arena *arena = &plan->arena;
+    int64_t lanes = tilefold_round_up(plan->tiling.block_columns, plan->nr);
+    int64_t lanes_bytes = align(lanes * (int64_t)sizeof(float));
+    int64_t weight = plan->prepacked ? 0 : plan->block.taps * plan->weight_width * (int64_t)sizeof(float);
+    arena->operand_bytes = operand_of(plan).bytes;
+    arena->partial = arena->segments = arena->weight = arena->operand_bytes;
+    arena->stage = arena->weight + align(weight);
+    arena->init = arena->stage + align((int64_t)plan->mr * plan->nr * (int64_t)sizeof(float));
+    arena->zeros = arena->init + lanes_bytes;
+    arena->bytes = arena->zeros + lanes_bytes;
+    return true;
+}
+
+const tilefold_cpu_algorithm tilefold_cpu_depthwise = {
+    .id = TILEFOLD_ALGORITHM_DIRECT,
+    .words = "depthwise, channels in lanes, read in place",
+    .applies = applies,
+    .propose = propose,
+    .lay_out = lay_out,
+    .estimate = tilefold_cpu_estimate_depthwise,
+    .run = run,
+};

@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "cpu.h"
+#include "algorithm.h"
 
 #include "../checked.h"
 #include "../message.h"
@@ -63,7 +63,10 @@ static tilefold_status open_cpu(tilefold_context *context, const tilefold_contex
     cpu->target = (tilefold_cpu_target){.kernels = tilefold_cpu_kernels_for(options->isa),
                                         .l1_bytes = machine->l1_bytes,
                                         .l2_bytes = machine->l2_bytes,
-                                        .l3_bytes = machine->l3_bytes};
+                                        .l3_bytes = machine->l3_bytes,
+                                        .multiply_adds = 2,
+                                        .loads = 2,
+                                        .latency = 4};
     if (!cpu->target.kernels)
         return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "this machine or this build of tilefold has no %s kernels",
                              tilefold_isa_name(options->isa));

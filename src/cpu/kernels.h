@@ -23,34 +23,43 @@ enum {
 
 /* Where a product's sums begin and where they go.
  *     acc[i][j] starts as init[i*init_stride + j]   (init_stride 0 repeats one row: a bias along the lanes)
- *     out[i*out_stride + j] = clamp(acc[i][j] + 0.0f)
+ *                      or init[i*init_stride]       (init_by_row: a bias along the rows)
+ *     out[i*out_stride + j] = clamp(acc[i][j] + 0.0f)   for j below lanes
  * clamp(x): y = x < low ? low : x; y > high ? high : y; so NaN stays NaN. Adding +0 is the chain's end: it makes +0 of -0
  * and changes nothing else. Between blocks of a cut sum low and high are -inf and +inf, and adding it there already changes
  * no finished bit: a partial sum of the other zero can only give a sum of the other zero, which the end makes +0 again. init
- * and out may be the same memory with the same stride. */
+ * and out may be the same memory with the same stride. Only the last vector of a row may be stored in part:
+ * (nv - 1) * kernels->lanes < lanes <= nr. */
 typedef struct tilefold_tile_io {
     const float *init;
     ptrdiff_t init_stride;
     float *out;
     ptrdiff_t out_stride;
+    int64_t lanes;
     float low, high;
+    bool init_by_row;
 } tilefold_tile_io;
 
-/* Packed product:
- *     for p in 0..k: for i in 0..mr: for j in 0..nr:  acc[i][j] = fma(a[p*mr + i], b[p*nr + j], acc[i][j])
- * k may be 0. */
-typedef void (*tilefold_product_kernel)(int64_t k, const float *a, const float *b, const tilefold_tile_io *io);
+/* A stretch of a sum along which both sides of a product advance by constant steps: `count` elements, the first of them a
+ * and b elements into the two sides. */
+typedef struct tilefold_segment {
+    int64_t count, a, b;
+    int64_t tap; /* product_rows: which rows */
+} tilefold_segment;
 
-/* The same with the vector side read where it lies: b[p] points at nr consecutive floats.
- *     acc[i][j] = fma(a[p*mr + i], b[p][j], acc[i][j]) */
-typedef void (*tilefold_product_lanes_kernel)(int64_t k, const float *a, const float *const *b,
-                                              const tilefold_tile_io *io);
+/* The product: a batch of small ones that are summed (as oneDNN's batch-reduce GEMM), in the order of the segments:
+ *     for s in segments: for p in 0..s.count: for i in 0..mr: for j in 0..nr:
+ *         acc[i][j] = fma(a[s.a + p*a_step + i], b[s.b + p*b_step + j], acc[i][j])
+ * There may be no segment. Packed panels, [k][width], are one segment; a copy of the input that serves many taps is one for
+ * each tap. */
+typedef void (*tilefold_product_kernel)(const tilefold_segment *segments, int64_t count, const float *a,
+                                        ptrdiff_t a_step, const float *b, ptrdiff_t b_step, const tilefold_tile_io *io);
 
-/* The same with the broadcast side read where it lies (an indirect convolution): rows[t*mr + i] points at the channels
- * of tap t for row i.
- *     for t in 0..taps: for c in 0..channels: for i, j:
- *         acc[i][j] = fma(rows[t*mr + i][offset + c], b[(t*channels + c)*nr + j], acc[i][j]) */
-typedef void (*tilefold_product_rows_kernel)(int64_t taps, int64_t channels, const float *const *rows, ptrdiff_t offset,
+/* The same with the broadcast side read where it lies, channels side by side (an indirect convolution): rows[t*mr + i] points
+ * at the channels of tap t for row i.
+ *     for s in segments: for p in 0..s.count: for i, j:
+ *         acc[i][j] = fma(rows[s.tap*mr + i][s.a + p], b[s.b + p*nr + j], acc[i][j]) */
+typedef void (*tilefold_product_rows_kernel)(const tilefold_segment *segments, int64_t count, const float *const *rows,
                                              const float *b, const tilefold_tile_io *io);
 
 /* Depthwise, lanes = channels. rows[t*pixels + i] points at the channels of tap t for pixel i, elements of the kernel's
@@ -68,6 +77,25 @@ typedef void (*tilefold_load_run)(float *out, const void *in, ptrdiff_t stride, 
 typedef void (*tilefold_transpose_rows)(float *out, int64_t width, const void *const *rows, int64_t count,
                                         ptrdiff_t stride, int64_t k);
 
+/* Depthwise, lanes = pixels of one channel. tap[t] is where tap t begins, in elements from in; w[t] is its weight.
+ *     for t in 0..taps: for i in 0..rows: for j in 0..nr:
+ *         acc[i][j] = fma(in[tap[t] + i*in_stride + j], w[t], acc[i][j]) */
+typedef void (*tilefold_depthwise_pixels_kernel)(int64_t taps, const int64_t *tap, const float *in, ptrdiff_t in_stride,
+                                                 const float *w, const tilefold_tile_io *io);
+
+/* Rows of an array into a copy with room around it:
+ *     for r in 0..rows: for i in 0..left + n + right:
+ *         out[r*out_stride + i] = left <= i < left + n ? to_float(in[r*in_stride + (i - left)*in_step]) : 0 */
+typedef struct tilefold_row_copy {
+    int64_t rows, left, n, right;
+    ptrdiff_t out_stride, in_stride, in_step; /* elements */
+} tilefold_row_copy;
+typedef void (*tilefold_copy_rows)(float *out, const void *in, const tilefold_row_copy *copy);
+
+/* for j in 0..columns: for i in 0..rows:  out[j*out_stride + i] = from_float(in[i*in_stride + j]), rounded as by store_run. */
+typedef void (*tilefold_store_transposed)(void *out, ptrdiff_t out_stride, const float *in, ptrdiff_t in_stride,
+                                          int64_t rows, int64_t columns);
+
 /* for i in 0..n:  out[i*stride] = from_float(in[i]).  Rounding to fp16 and bf16 is to nearest, ties to even; overflow
  * goes to infinity, fp16 subnormals are kept, a NaN stays a (quiet) NaN. */
 typedef void (*tilefold_store_run)(void *out, ptrdiff_t stride, const float *in, int64_t n);
@@ -76,15 +104,17 @@ typedef struct tilefold_cpu_kernels {
     tilefold_isa isa;
     int32_t lanes;                          /* floats in a vector */
     int32_t max_rows[TILEFOLD_MAX_VECTORS]; /* [nv-1]: the largest mr there is a kernel for, 0 for none */
-    tilefold_product_kernel product[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS];             /* [nv-1][mr-1] */
-    tilefold_product_lanes_kernel product_lanes[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS]; /* [nv-1][mr-1] */
-    tilefold_product_rows_kernel product_rows[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS];   /* [nv-1][mr-1] */
+    tilefold_product_kernel product[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS];           /* [nv-1][mr-1] */
+    tilefold_product_rows_kernel product_rows[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS]; /* [nv-1][mr-1] */
     int32_t max_pixels[TILEFOLD_MAX_VECTORS]; /* [nv-1]: the most pixels there is a depthwise kernel for */
     tilefold_depthwise_kernel depthwise[TILEFOLD_TYPES][TILEFOLD_MAX_VECTORS]
                                        [TILEFOLD_MAX_PIXELS]; /* [type][nv-1][px-1] */
+    tilefold_depthwise_pixels_kernel depthwise_pixels[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_PIXELS]; /* [nv-1][rows-1] */
     tilefold_load_run load_run[TILEFOLD_TYPES];
     tilefold_transpose_rows transpose_rows[TILEFOLD_TYPES];
     tilefold_store_run store_run[TILEFOLD_TYPES];
+    tilefold_copy_rows copy_rows[TILEFOLD_TYPES];
+    tilefold_store_transposed store_transposed[TILEFOLD_TYPES];
     /* Runs `rounds` rounds of independent register-only fused multiply-adds and returns how many were done (one counts
      * each lane); *sink keeps the compiler honest. */
     int64_t (*fma_rounds)(int64_t rounds, float *sink);

@@ -21,7 +21,7 @@ enum { MAX_MR = 4, MAX_NR = 2 * LANES };
 
 ALWAYS_INLINE void load_tile(int nr, int mr, float acc[MAX_MR][MAX_NR], const tilefold_tile_io *io) {
     for (int i = 0; i < mr; i++)
-        for (int j = 0; j < nr; j++) acc[i][j] = io->init[i * io->init_stride + j];
+        for (int j = 0; j < nr; j++) acc[i][j] = io->init[i * io->init_stride + (io->init_by_row ? 0 : j)];
 }
 
 /* The chain's end makes +0 of -0: no compiler may leave it out without -ffast-math. */
@@ -33,7 +33,7 @@ ALWAYS_INLINE void end_chains(int nr, int mr, float acc[MAX_MR][MAX_NR]) {
 ALWAYS_INLINE void store_tile(int nr, int mr, float acc[MAX_MR][MAX_NR], const tilefold_tile_io *io) {
     end_chains(nr, mr, acc);
     for (int i = 0; i < mr; i++) {
-        for (int j = 0; j < nr; j++) {
+        for (int j = 0; j < nr && j < io->lanes; j++) {
             float x = acc[i][j];
             float y = x < io->low ? io->low : x;
             io->out[i * io->out_stride + j] = y > io->high ? io->high : y;
@@ -41,37 +41,29 @@ ALWAYS_INLINE void store_tile(int nr, int mr, float acc[MAX_MR][MAX_NR], const t
     }
 }
 
-ALWAYS_INLINE void product(int nv, int mr, int64_t k, const float *a, const float *b, const tilefold_tile_io *io) {
+ALWAYS_INLINE void product(int nv, int mr, const tilefold_segment *segments, int64_t count, const float *a,
+                           ptrdiff_t a_step, const float *b, ptrdiff_t b_step, const tilefold_tile_io *io) {
     const int nr = nv * LANES;
     float acc[MAX_MR][MAX_NR];
     load_tile(nr, mr, acc, io);
-    for (int64_t p = 0; p < k; p++)
-        for (int i = 0; i < mr; i++)
-            for (int j = 0; j < nr; j++) acc[i][j] = fmaf(a[p * mr + i], b[p * nr + j], acc[i][j]);
-    store_tile(nr, mr, acc, io);
-}
-
-ALWAYS_INLINE void product_lanes(int nv, int mr, int64_t k, const float *a, const float *const *b,
-                                 const tilefold_tile_io *io) {
-    const int nr = nv * LANES;
-    float acc[MAX_MR][MAX_NR];
-    load_tile(nr, mr, acc, io);
-    for (int64_t p = 0; p < k; p++)
-        for (int i = 0; i < mr; i++)
-            for (int j = 0; j < nr; j++) acc[i][j] = fmaf(a[p * mr + i], b[p][j], acc[i][j]);
-    store_tile(nr, mr, acc, io);
-}
-
-ALWAYS_INLINE void product_rows(int nv, int mr, int64_t taps, int64_t channels, const float *const *rows,
-                                ptrdiff_t offset, const float *b, const tilefold_tile_io *io) {
-    const int nr = nv * LANES;
-    float acc[MAX_MR][MAX_NR];
-    load_tile(nr, mr, acc, io);
-    for (int64_t t = 0; t < taps; t++)
-        for (int64_t c = 0; c < channels; c++)
+    for (const tilefold_segment *s = segments; s < segments + count; s++)
+        for (int64_t p = 0; p < s->count; p++)
             for (int i = 0; i < mr; i++)
                 for (int j = 0; j < nr; j++)
-                    acc[i][j] = fmaf(rows[t * mr + i][offset + c], b[(t * channels + c) * nr + j], acc[i][j]);
+                    acc[i][j] = fmaf(a[s->a + p * a_step + i], b[s->b + p * b_step + j], acc[i][j]);
+    store_tile(nr, mr, acc, io);
+}
+
+ALWAYS_INLINE void product_rows(int nv, int mr, const tilefold_segment *segments, int64_t count,
+                                const float *const *rows, const float *b, const tilefold_tile_io *io) {
+    const int nr = nv * LANES;
+    float acc[MAX_MR][MAX_NR];
+    load_tile(nr, mr, acc, io);
+    for (const tilefold_segment *s = segments; s < segments + count; s++)
+        for (int64_t p = 0; p < s->count; p++)
+            for (int i = 0; i < mr; i++)
+                for (int j = 0; j < nr; j++)
+                    acc[i][j] = fmaf(rows[s->tap * mr + i][s->a + p], b[s->b + p * nr + j], acc[i][j]);
     store_tile(nr, mr, acc, io);
 }
 
@@ -95,6 +87,17 @@ ALWAYS_INLINE void depthwise(tilefold_type type, int nv, int pixels, int64_t tap
     store_tile(nr, pixels, acc, io);
 }
 
+ALWAYS_INLINE void depthwise_pixels(int nv, int rows, int64_t taps, const int64_t *tap, const float *in,
+                                    ptrdiff_t in_stride, const float *w, const tilefold_tile_io *io) {
+    const int nr = nv * LANES;
+    float acc[MAX_MR][MAX_NR];
+    load_tile(nr, rows, acc, io);
+    for (int64_t t = 0; t < taps; t++)
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < nr; j++) acc[i][j] = fmaf(in[tap[t] + i * in_stride + j], w[t], acc[i][j]);
+    store_tile(nr, rows, acc, io);
+}
+
 /* -------------------------------------------------------------------------------------------------------- runs ---- */
 
 ALWAYS_INLINE void load_run(tilefold_type type, float *out, const void *in, ptrdiff_t stride, int64_t n) {
@@ -107,12 +110,28 @@ ALWAYS_INLINE void transpose_rows(tilefold_type type, float *out, int64_t width,
         for (int64_t i = 0; i < count; i++) out[p * width + i] = load_element(type, rows[i], p * stride);
 }
 
+ALWAYS_INLINE void store_element(tilefold_type type, void *out, ptrdiff_t index, float x) {
+    if (type == TILEFOLD_F32) ((float *)out)[index] = x;
+    if (type == TILEFOLD_F16) ((uint16_t *)out)[index] = tilefold_float_to_f16(x);
+    if (type == TILEFOLD_BF16) ((uint16_t *)out)[index] = tilefold_float_to_bf16(x);
+}
+
 ALWAYS_INLINE void store_run(tilefold_type type, void *out, ptrdiff_t stride, const float *in, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        if (type == TILEFOLD_F32) ((float *)out)[i * stride] = in[i];
-        if (type == TILEFOLD_F16) ((uint16_t *)out)[i * stride] = tilefold_float_to_f16(in[i]);
-        if (type == TILEFOLD_BF16) ((uint16_t *)out)[i * stride] = tilefold_float_to_bf16(in[i]);
-    }
+    for (int64_t i = 0; i < n; i++) store_element(type, out, i * stride, in[i]);
+}
+
+ALWAYS_INLINE void copy_rows(tilefold_type type, float *out, const void *in, const tilefold_row_copy *c) {
+    for (int64_t r = 0; r < c->rows; r++)
+        for (int64_t i = 0; i < c->left + c->n + c->right; i++)
+            out[r * c->out_stride + i] = i >= c->left && i < c->left + c->n
+                                             ? load_element(type, in, r * c->in_stride + (i - c->left) * c->in_step)
+                                             : 0.0f;
+}
+
+ALWAYS_INLINE void store_transposed(tilefold_type type, void *out, ptrdiff_t out_stride, const float *in,
+                                    ptrdiff_t in_stride, int64_t rows, int64_t columns) {
+    for (int64_t j = 0; j < columns; j++)
+        for (int64_t i = 0; i < rows; i++) store_element(type, out, j * out_stride + i, in[i * in_stride + j]);
 }
 
 ALWAYS_INLINE int64_t fma_rounds(int64_t rounds, float *sink) {

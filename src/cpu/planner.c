@@ -2,9 +2,9 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Candidates are the algorithms below, in each cut of the problem (by phase, folded), with each kernel width and a few
- * block sizes. For each, the tile is the largest that the limit and the cache allow; the cheapest by the cost model (cost.c)
- * wins. Nothing here changes bits.
+ * Candidates are the rows of the table of algorithms, in each cut of the problem (by phase, folded), in each of their variants,
+ * with a few block sizes. For each, the tile is the largest that the limit and the cache allow; the cheapest by the cost model
+ * (cost.c) wins. Nothing here changes bits.
  */
 #include "../checked.h"
 #include "../message.h"
@@ -14,129 +14,6 @@
 #include <stdio.h>
 
 typedef tilefold_cpu_shape shape;
-
-static const tilefold_cpu_algorithm unfold = {TILEFOLD_ALGORITHM_UNFOLD, tilefold_cpu_run_product};
-static const tilefold_cpu_algorithm implicit = {TILEFOLD_ALGORITHM_IMPLICIT, tilefold_cpu_run_product};
-static const tilefold_cpu_algorithm direct = {TILEFOLD_ALGORITHM_DIRECT, tilefold_cpu_run_direct};
-static const tilefold_cpu_algorithm depthwise = {TILEFOLD_ALGORITHM_DIRECT, tilefold_cpu_run_depthwise};
-
-/* A way to run a tile, before its sizes are chosen. */
-typedef struct variant {
-    const char *name;
-    const tilefold_cpu_algorithm *algorithm;
-    tilefold_operand operand;
-    bool positions_in_lanes;
-    bool (*applies)(const shape *s);
-} variant;
-
-static bool unit_stride(int64_t stride, int64_t size) { return stride == 1 || size == 1; }
-
-static bool always(const shape *s) {
-    (void)s;
-    return true;
-}
-
-/* Channels can be read in place. */
-static bool channels_in_place(const shape *s) {
-    return s->geometry->type == TILEFOLD_F32 && unit_stride(s->geometry->in_channel, s->geometry->in_channels);
-}
-
-static bool few_columns(const shape *s) { return s->folds * s->geometry->out_channels <= s->kernels->max_rows[0]; }
-
-/* A vector lies within a row: lanes that run over its end must be unfolded. */
-static bool rows_hold_lanes(const shape *s) { return s->row >= s->kernels->lanes; }
-
-static bool channels_are_groups(const shape *s) {
-    const tilefold_geometry *g = s->geometry;
-    return g->in_channels == 1 && g->out_channels == 1 && unit_stride(g->in_group, g->groups) && !g->folded;
-}
-
-/* The table of algorithms: adding one is a file and a line. Of equals the first wins. */
-static const variant variants[] = {
-    {"unfold, positions in rows", &unfold, TILEFOLD_OPERAND_VALUES, false, always},
-    {"unfold, positions in lanes", &unfold, TILEFOLD_OPERAND_VALUES, true, always},
-    {"direct, depthwise", &depthwise, TILEFOLD_OPERAND_ROWS, false, channels_are_groups},
-    {"direct, few columns", &direct, TILEFOLD_OPERAND_LANES, true, few_columns},
-    {"implicit, positions in rows", &implicit, TILEFOLD_OPERAND_ROWS, false, channels_in_place},
-    {"implicit, positions in lanes", &implicit, TILEFOLD_OPERAND_LANES, true, rows_hold_lanes},
-};
-enum { VARIANTS = sizeof variants / sizeof variants[0] };
-
-/* ------------------------------------------------------------------------------------------------------ sizes ---- */
-
-static int64_t align(int64_t bytes) { return tilefold_round_up(bytes, TILEFOLD_ARENA_ALIGNMENT); }
-
-/* Bytes of one operand panel for a block of K. */
-static int64_t operand_panel_bytes(const shape *s, const tilefold_cpu_plan *p) {
-    int64_t channels = tilefold_max(1, s->geometry->in_channels), pointer = (int64_t)sizeof(void *);
-    int64_t values = p->block_k * p->operand_width * (int64_t)sizeof(float);
-    if (p->depthwise) return tilefold_cpu_depthwise_panel(p).bytes;
-    if (p->operand == TILEFOLD_OPERAND_ROWS) return align(tilefold_max(1, p->block_k / channels) * p->mr * pointer);
-    if (p->operand == TILEFOLD_OPERAND_LANES) return align(p->block_k * pointer) + align(values);
-    return align(values);
-}
-
-/* Lays out one thread's arena for tiles of `panels` operand panels; false where it passes the budget or 64 bits. */
-static bool lay_out(const shape *s, tilefold_cpu_plan *p, int64_t panels) {
-    tilefold_cpu_arena *arena = &p->arena;
-    int64_t tile_bytes = align((int64_t)p->mr * p->nr * (int64_t)sizeof(float)), bytes, partial = 0;
-    arena->operand_panel_bytes = operand_panel_bytes(s, p);
-    if (!tilefold_multiply(arena->operand_panel_bytes, p->builds_tiles ? panels : 1, &bytes)) return false;
-    arena->partial = bytes;
-    if (p->cut && p->builds_tiles &&
-        (!tilefold_multiply(tile_bytes, panels, &partial) ||
-         !tilefold_multiply(partial, tilefold_ceil_div(p->tiling.block_columns, p->weight_width), &partial)))
-        return false;
-    if (!tilefold_add(bytes, partial, &bytes) || bytes > s->budget) return false;
-    arena->weight = bytes;
-    arena->stage = arena->weight + (p->prepacked ? 0 : align(p->block_k * p->weight_width * (int64_t)sizeof(float)));
-    int64_t lanes = p->nr, zeros = 0;
-    if (p->operand == TILEFOLD_OPERAND_ROWS) zeros = tilefold_min(p->block_k, s->geometry->in_channels);
-    if (p->depthwise) lanes = zeros = tilefold_round_up(p->tiling.block_columns, p->nr);
-    arena->init = arena->stage + tile_bytes;
-    arena->zeros = arena->init + (p->positions_in_lanes ? tile_bytes : align(lanes * (int64_t)sizeof(float)));
-    arena->bytes = arena->zeros + align(zeros * (int64_t)sizeof(float));
-    return arena->bytes <= s->budget;
-}
-
-/* The largest number of operand panels, at most `most`, that fit; 0 where not one does. */
-static int64_t panels_that_fit(const shape *s, tilefold_cpu_plan *p, int64_t most) {
-    if (!lay_out(s, p, 1)) return 0;
-    if (lay_out(s, p, most)) return most;
-    int64_t low = 1, high = most; /* low fits, high does not */
-    while (high - low > 1) {
-        int64_t middle = low + (high - low) / 2;
-        if (lay_out(s, p, middle))
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* As many panels as keep a tile and its outputs in the second-level cache, and no fewer tiles than keep the threads busy. */
-static int64_t useful_panels(const shape *s, const tilefold_cpu_plan *p) {
-    int64_t all = tilefold_max(1, tilefold_ceil_div(s->positions, p->operand_width));
-    int64_t partial = p->cut ? tilefold_ceil_div(p->tiling.block_columns, p->weight_width) * p->mr * p->nr * 4 : 0;
-    int64_t output = p->operand_width * p->tiling.block_columns * (int64_t)sizeof(float);
-    int64_t cached = tilefold_max(1, s->l2_bytes / 2 / (operand_panel_bytes(s, p) + partial / 2 + output / 2));
-    if (!p->builds_tiles) cached = tilefold_max(1, 4096 / p->operand_width);
-    int64_t wanted = s->threads > 1 ? (int64_t)ceil(4.0 * s->threads / tilefold_cpu_parts_alike(s, p)) : 1;
-    int64_t shared = tilefold_max(1, all / tilefold_max(1, wanted));
-    return tilefold_min(tilefold_min(all, cached), shared);
-}
-
-/* Direct points at the input once for many kernel calls, as long as the pointers and copies stay in the first-level cache
- * and no partial sums need to wait. */
-static int64_t kernels_per_panel(const shape *s, const tilefold_cpu_plan *p) {
-    if (p->algorithm != &direct || p->cut) return 1;
-    int64_t cached = 24576 / (p->block_k * p->nr * (int64_t)sizeof(float));
-    return tilefold_max(1, tilefold_min(cached, tilefold_ceil_div(s->positions, p->nr)));
-}
-
-static bool is_cut(const shape *s, const tilefold_cpu_plan *p) {
-    return s->most_taps * s->geometry->in_channels > p->block_k;
-}
 
 /* Where a search for a candidate by number stands. */
 struct tilefold_cpu_pick {
@@ -149,32 +26,88 @@ static void offer(const shape *s, const tilefold_cpu_plan *p, tilefold_cpu_plan 
     if (s->pick ? s->pick->seen++ == s->pick->wanted : better) *best = *p;
 }
 
+/* ------------------------------------------------------------------------------------------------------- tiles ---- */
+
+/* Tiles of `count` granules; whether their arena can be laid out and fits. */
+static bool fits(const shape *s, tilefold_cpu_plan *p, int64_t count, int64_t granule) {
+    p->tiling.position_granule = granule;
+    if (!tilefold_multiply(count, granule, &p->tiling.positions)) return false;
+    return p->algorithm->lay_out(s, p) && p->arena.bytes <= s->budget;
+}
+
+/* A tile and its outputs stay in the second-level cache. */
+static bool is_cached(const shape *s, const tilefold_cpu_plan *p) {
+    double outputs = (double)p->tiling.positions * (double)p->tiling.block_columns * sizeof(float);
+    return (double)p->arena.bytes + outputs / 2 <= (double)s->target->l2_bytes / 2;
+}
+
+/* The largest tile of at most `most` granules that fits and is cached; the least one need only fit. False where it does not. */
+static bool find_tile(const shape *s, tilefold_cpu_plan *p, int64_t most, int64_t granule) {
+    if (fits(s, p, most, granule) && (most == 1 || is_cached(s, p))) return true;
+    int64_t low = 1, high = most; /* high is too large */
+    while (high - low > 1) {
+        int64_t middle = low + (high - low) / 2;
+        if (fits(s, p, middle, granule) && is_cached(s, p))
+            low = middle;
+        else
+            high = middle;
+    }
+    return fits(s, p, low, granule);
+}
+
+/* No fewer tiles than keep the threads busy. */
+static int64_t most_positions(const shape *s, const tilefold_cpu_plan *p) {
+    int64_t columns = tilefold_ceil_div(p->tiling.columns * s->folds, p->tiling.block_columns);
+    double alike = tilefold_cpu_parts_alike(s, p) * (double)columns;
+    int64_t wanted = s->threads > 1 ? (int64_t)ceil(4.0 * s->threads / alike) : 1;
+    return tilefold_max(1, tilefold_ceil_div(s->positions, tilefold_max(1, wanted)));
+}
+
+static bool choose_tile(const shape *s, tilefold_cpu_plan *p) {
+    int64_t most = tilefold_min(most_positions(s, p), INT64_C(1) << 40), row = s->part[2].count;
+    if (p->algorithm->whole_rows && row <= most && find_tile(s, p, most / row, row)) return true;
+    if (p->algorithm->whole_rows) most = tilefold_min(most, row);
+    return find_tile(s, p, tilefold_ceil_div(most, p->operand_width), p->operand_width);
+}
+
+static bool is_cut(const shape *s, const tilefold_cpu_plan *p) {
+    return s->most_taps > p->block.taps || s->geometry->in_channels > p->block.channels;
+}
+
 /* Chooses the tile for the block and the columns in *p, which makes it a candidate; false where none fits. */
 static bool consider(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
     p->cut = is_cut(s, p);
-    p->overlaps = p->depthwise && p->tiling.block_columns >= p->tiling.columns;
-    int64_t panels = 0;
-    for (int64_t kernels = kernels_per_panel(s, p); kernels >= 1 && panels == 0; kernels /= 2) {
-        if (p->algorithm == &direct) p->operand_width = (int32_t)(kernels * p->nr);
-        panels = panels_that_fit(s, p, useful_panels(s, p));
-    }
-    if (panels == 0) return false;
-    lay_out(s, p, panels);
-    p->tiling.position_granule = p->operand_width;
-    p->tiling.positions = panels * p->operand_width;
     p->tiling.column_granule = p->weight_width;
+    if (!choose_tile(s, p)) return false;
     p->cost = tilefold_cpu_estimate(s, p);
     offer(s, p, best);
     return true;
 }
 
-/* A block of at most `most` of K: whole taps, or an even share of one tap's channels. */
-static int64_t round_block(int64_t most, int64_t taps, int64_t channels) {
-    if (most >= channels) {
-        int64_t blocks = tilefold_ceil_div(taps, most / channels);
-        return tilefold_ceil_div(taps, tilefold_max(1, blocks)) * channels;
+/* ------------------------------------------------------------------------------------------------------ blocks ---- */
+
+/* A block of at most `most` of the chain: channel blocks with all taps, taps of one channel block, or some of its channels at
+ * one tap; as even as can be. */
+static tilefold_block_size round_block(int64_t most, int64_t taps, int64_t channels) {
+    int64_t width = tilefold_min(channels, TILEFOLD_CHANNEL_BLOCK), blocks = tilefold_ceil_div(channels, width), whole;
+    if (!tilefold_multiply(width, taps, &whole)) whole = INT64_MAX;
+    if (most >= whole) {
+        int64_t pieces = tilefold_ceil_div(blocks, most / whole);
+        return (tilefold_block_size){taps, tilefold_min(channels, tilefold_ceil_div(blocks, pieces) * width)};
     }
-    return tilefold_ceil_div(channels, tilefold_ceil_div(channels, most));
+    if (most >= width) {
+        int64_t pieces = tilefold_ceil_div(taps, most / width);
+        return (tilefold_block_size){tilefold_ceil_div(taps, pieces), width};
+    }
+    return (tilefold_block_size){1, tilefold_ceil_div(width, tilefold_ceil_div(width, most))};
+}
+
+/* Blocks that are tried, downwards. */
+static const int64_t block_limits[] = {INT64_MAX, 1536, 768, 512, 384, 288, 128, 64, 32, 16, 8, 4, 2, 1};
+enum { BLOCKS = sizeof block_limits / sizeof block_limits[0] };
+
+static tilefold_block_size block_candidate(const shape *s, int i) {
+    return round_block(block_limits[i], tilefold_max(1, s->most_taps), s->geometry->in_channels);
 }
 
 /* Column blocks from all columns downwards: fewer columns leave more of the budget to positions. */
@@ -183,88 +116,57 @@ static bool consider_columns(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_
     bool any = false;
     for (;;) {
         p->tiling.block_columns = columns;
-        bool fits = consider(s, p, best);
-        any = any || fits;
-        bool thrifty = fits && (!p->cut || p->tiling.positions >= 2 * p->operand_width);
+        bool fit = consider(s, p, best);
+        any = any || fit;
+        bool thrifty = fit && (!p->cut || p->tiling.positions >= 2 * p->operand_width);
         bool busy = s->threads == 1 || s->positions > 8 * p->operand_width;
         if (columns <= p->weight_width || (thrifty && busy)) return any;
         columns = tilefold_round_up(tilefold_ceil_div(columns, 2), p->weight_width);
     }
 }
 
-/* Blocks of K that are tried, downwards. */
-static const int64_t block_limits[] = {INT64_MAX, 1536, 768, 512, 384, 256, 128, 64, 32, 16, 8, 4, 2, 1};
-enum { BLOCKS = sizeof block_limits / sizeof block_limits[0] };
-
-static int64_t block_candidate(const shape *s, int i) {
-    int64_t taps = tilefold_max(1, s->most_taps), channels = s->geometry->in_channels;
-    return round_block(tilefold_min(block_limits[i], taps * channels), taps, channels);
-}
-
 static void consider_blocks(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
-    int64_t last = -1;
+    tilefold_block_size last = {0, 0};
     int fitting = 0;
     for (int i = 0; i < BLOCKS && fitting < 5; i++) {
-        p->block_k = block_candidate(s, i);
-        if (p->block_k == last) continue;
-        last = p->block_k;
+        p->block = block_candidate(s, i);
+        if (p->block.taps == last.taps && p->block.channels == last.channels) continue;
+        last = p->block;
         fitting += consider_columns(s, p, best);
     }
 }
+
+/* ---------------------------------------------------------------------------------------------------- variants ---- */
 
 static int64_t packed_bytes(const tilefold_geometry *geometry, const tilefold_cpu_plan *p) {
     return tilefold_saturating_multiply(tilefold_cpu_packed_floats(geometry, p), (int64_t)sizeof(float));
 }
 
-/* As rows_hold_lanes(), of all the vectors of a kernel. */
-static bool lanes_suit(const shape *s, const tilefold_cpu_plan *p) {
-    return p->operand != TILEFOLD_OPERAND_LANES || !p->builds_tiles || p->nr <= s->row;
+/* Begins variant `index` of row `row` of the table; false past the last. Packed weights that are larger than any buffer may be
+ * are packed tile by tile instead. */
+static bool begin_variant(const shape *s, int row, int index, tilefold_cpu_plan *p) {
+    *p = (tilefold_cpu_plan){.kernels = s->kernels,
+                             .algorithm = tilefold_cpu_algorithms[row],
+                             .threads = s->threads,
+                             .row = row};
+    if (!p->algorithm->propose(s, index, p)) return false;
+    p->prepacked = p->mr > 0 && s->prepack && packed_bytes(s->geometry, p) <= s->buffer_bytes;
+    return true;
 }
 
-/* Sets the kernel's tile; false where there is none of this width. Packed weights that are larger than any buffer may be are
- * packed tile by tile instead. */
-static bool choose_kernel(const shape *s, const variant *v, int32_t vectors, tilefold_cpu_plan *p) {
-    const tilefold_cpu_kernels *kernels = s->kernels;
-    int64_t most_rows = v->algorithm == &depthwise ? kernels->max_pixels[vectors - 1] : kernels->max_rows[vectors - 1];
-    if (most_rows == 0) return false;
-    int64_t columns = p->tiling.columns * s->folds;
-    int64_t rows = v->positions_in_lanes ? columns : s->positions;
-    p->mr = (int32_t)tilefold_ceil_div(rows, tilefold_ceil_div(rows, most_rows));
-    p->nv = vectors;
-    p->nr = vectors * kernels->lanes;
-    p->operand_width = v->positions_in_lanes ? p->nr : p->mr;
-    p->weight_width = v->positions_in_lanes ? p->mr : p->nr;
-    p->prepacked = s->prepack && packed_bytes(s->geometry, p) <= s->buffer_bytes;
-    return lanes_suit(s, p);
-}
-
-static tilefold_cpu_plan new_candidate(const shape *s, const variant *v) {
-    tilefold_cpu_plan p = {.kernels = s->kernels,
-                           .algorithm = v->algorithm,
-                           .operand = v->operand,
-                           .positions_in_lanes = v->positions_in_lanes,
-                           .threads = s->threads,
-                           .row = (int32_t)(v - variants),
-                           .depthwise = v->algorithm == &depthwise,
-                           .builds_tiles = v->algorithm == &unfold || v->algorithm == &implicit};
-    p.tiling.groups = v->algorithm == &depthwise ? 1 : s->geometry->groups;
-    p.tiling.columns = v->algorithm == &depthwise ? s->geometry->groups : s->geometry->out_channels;
-    return p;
-}
-
-static bool suits(const variant *v, const shape *s, tilefold_algorithm algorithm) {
-    return (algorithm == TILEFOLD_ALGORITHM_AUTO || algorithm == v->algorithm->id) && v->applies(s);
+static bool suits(const shape *s, int row, tilefold_algorithm algorithm) {
+    const tilefold_cpu_algorithm *record = tilefold_cpu_algorithms[row];
+    return (algorithm == TILEFOLD_ALGORITHM_AUTO || algorithm == record->id) && record->applies(s);
 }
 
 /* Keeps in *best the cheapest way to run the geometry within the budget, if one is cheaper. */
 static void choose(shape *s, tilefold_algorithm algorithm, tilefold_cpu_plan *best) {
     tilefold_cpu_find_dominant(s);
-    for (int i = 0; i < VARIANTS; i++) {
-        if (!suits(&variants[i], s, algorithm)) continue;
-        for (int32_t vectors = 1; vectors <= TILEFOLD_MAX_VECTORS; vectors++) {
-            tilefold_cpu_plan p = new_candidate(s, &variants[i]);
-            if (choose_kernel(s, &variants[i], vectors, &p)) consider_blocks(s, &p, best);
-        }
+    for (int row = 0; tilefold_cpu_algorithms[row]; row++) {
+        if (!suits(s, row, algorithm)) continue;
+        tilefold_cpu_plan p;
+        for (int index = 0; begin_variant(s, row, index, &p); index++)
+            if (p.mr > 0) consider_blocks(s, &p, best);
     }
 }
 
@@ -298,8 +200,8 @@ static shape make_shape(const tilefold_plan *plan, const tilefold_geometry *geom
                         int32_t threads) {
     const tilefold_cpu_target *target = tilefold_cpu_get_target(plan->context);
     return (shape){.geometry = geometry,
+                   .target = target,
                    .kernels = target->kernels,
-                   .l2_bytes = target->l2_bytes,
                    .budget = limit / threads / TILEFOLD_ARENA_ALIGNMENT * TILEFOLD_ARENA_ALIGNMENT,
                    .buffer_bytes = buffer,
                    .threads = threads,
@@ -320,16 +222,17 @@ static void decide(const tilefold_plan *plan, int64_t limit, int32_t threads, st
     }
 }
 
-/* The least budget of one thread with which the variant can be planned: one panel of each side, by the best block. */
-static int64_t least_of_variant(const shape *s, const variant *v, int32_t vectors) {
-    tilefold_cpu_plan p = new_candidate(s, v);
-    if (!choose_kernel(s, v, vectors, &p)) return INT64_MAX;
-    p.tiling.block_columns = p.weight_width;
+/* The least budget of one thread with which a variant can be planned: one panel of each side, by the best block. */
+static int64_t least_of_variant(const shape *s, tilefold_cpu_plan *p) {
+    p->tiling.block_columns = p->tiling.column_granule = p->weight_width;
+    p->tiling.positions = p->tiling.position_granule = p->operand_width;
+    if (p->algorithm->whole_rows && s->part[2].count < p->operand_width)
+        p->tiling.positions = p->tiling.position_granule = tilefold_max(1, s->part[2].count);
     int64_t least = INT64_MAX;
     for (int i = 0; i < BLOCKS; i++) {
-        p.block_k = block_candidate(s, i);
-        p.cut = is_cut(s, &p);
-        if (lay_out(s, &p, 1)) least = tilefold_min(least, p.arena.bytes);
+        p->block = block_candidate(s, i);
+        p->cut = is_cut(s, p);
+        if (p->algorithm->lay_out(s, p)) least = tilefold_min(least, p->arena.bytes);
     }
     return least;
 }
@@ -342,10 +245,12 @@ static int64_t least_budget(const tilefold_plan *plan, int64_t buffer) {
     for (int way = 0; way < ways; way++) {
         shape s = make_shape(plan, &cuts[way], buffer, INT64_MAX, 1);
         tilefold_cpu_find_dominant(&s);
-        for (int i = 0; i < VARIANTS; i++)
-            for (int32_t vectors = 1;
-                 suits(&variants[i], &s, plan->options.algorithm) && vectors <= TILEFOLD_MAX_VECTORS; vectors++)
-                least = tilefold_min(least, least_of_variant(&s, &variants[i], vectors));
+        for (int row = 0; tilefold_cpu_algorithms[row]; row++) {
+            if (!suits(&s, row, plan->options.algorithm)) continue;
+            tilefold_cpu_plan p;
+            for (int index = 0; begin_variant(&s, row, index, &p); index++)
+                if (p.mr > 0) least = tilefold_min(least, least_of_variant(&s, &p));
+        }
     }
     return least;
 }
@@ -426,26 +331,13 @@ tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message 
     return TILEFOLD_OK;
 }
 
-/* How the plan reads the input. */
-static const char *describe_operand(const tilefold_plan *plan) {
-    const tilefold_cpu_plan *cpu = plan->state;
-    const tilefold_geometry *g = &plan->geometry;
-    shape s = {.geometry = g};
-    bool pixels_in_place = g->type == TILEFOLD_F32 && g->in_axis[TILEFOLD_AXES - 1] == 1 &&
-                           tilefold_cpu_position_step(&s) == 1;
-    if (cpu->operand == TILEFOLD_OPERAND_VALUES) return "unfolded";
-    if (cpu->operand == TILEFOLD_OPERAND_ROWS) return "read in place by rows";
-    if (cpu->algorithm == &direct && pixels_in_place) return "read by lanes, in place or from copies of rows";
-    return pixels_in_place ? "read in place by lanes" : "read by lanes from copies of rows";
-}
-
 size_t tilefold_cpu_print(const tilefold_plan *plan, char *text, size_t bytes) {
     const tilefold_cpu_plan *cpu = plan->state;
     int written = snprintf(text, bytes,
                            "  algorithm    %s on the CPU, %s, %d threads; positions in %s, %s%s\n"
                            "  tile         %lld positions x %lld columns, kernel %dx%d, sums %s\n",
                            tilefold_algorithm_name(cpu->algorithm->id), tilefold_isa_name(cpu->kernels->isa),
-                           (int)cpu->threads, cpu->positions_in_lanes ? "lanes" : "rows", describe_operand(plan),
+                           (int)cpu->threads, cpu->positions_in_lanes ? "lanes" : "rows", cpu->algorithm->words,
                            plan->geometry.folded ? ", phases folded into columns" : "",
                            (long long)cpu->tiling.positions, (long long)cpu->tiling.block_columns, (int)cpu->mr,
                            (int)cpu->nr, cpu->cut ? "cut into blocks" : "whole");
@@ -480,9 +372,13 @@ int64_t tilefold_cpu_count_candidates(tilefold_context *context, const tilefold_
     return pick.seen;
 }
 
-int tilefold_cpu_rows(void) { return VARIANTS; }
+int tilefold_cpu_rows(void) {
+    int rows = 0;
+    while (tilefold_cpu_algorithms[rows]) rows++;
+    return rows;
+}
 
-const char *tilefold_cpu_row_name(int row) { return variants[row].name; }
+const char *tilefold_cpu_row_name(int row) { return tilefold_cpu_algorithms[row]->words; }
 
 int tilefold_cpu_plan_row(const tilefold_plan *plan) { return ((const tilefold_cpu_plan *)plan->state)->row; }
 

@@ -74,15 +74,13 @@ static bool evenly_spaced(const tilefold_geometry *geometry, const tilefold_tile
 }
 
 float *tilefold_cpu_direct_output(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
-                                  int64_t count, int64_t columns, int32_t kernel_nr, const tilefold_column_run *runs,
-                                  int run_count, ptrdiff_t *out_stride) {
+                                  int64_t count, int64_t columns, const tilefold_column_run *runs, int run_count,
+                                  ptrdiff_t *out_stride) {
     const tilefold_geometry *geometry = work->geometry;
     int64_t position_stride = tile->part[2].out_step * geometry->out_axis[2];
     if (geometry->type != TILEFOLD_F32 || run_count != 1 || runs->count != columns) return NULL;
-    int64_t lanes = work->plan->positions_in_lanes ? count : columns;
     int64_t lane_stride = work->plan->positions_in_lanes ? position_stride : runs->stride;
-    if (lanes != kernel_nr || lane_stride != 1 || !evenly_spaced(geometry, tile, cursor, count, position_stride))
-        return NULL;
+    if (lane_stride != 1 || !evenly_spaced(geometry, tile, cursor, count, position_stride)) return NULL;
     *out_stride = (ptrdiff_t)(work->plan->positions_in_lanes ? runs->stride : position_stride);
     return (float *)work->output + runs->offset + position_offset(geometry, tile, &cursor);
 }
@@ -103,6 +101,10 @@ void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile 
                 for (int64_t j = 0; j < columns->count; j++)
                     store(out + j * columns->stride * work->element_bytes, position_stride,
                           stage + (columns->first + j) * stage_stride + done, run);
+            } else if (position_stride == 1 && columns->stride != 1) {
+                work->plan->kernels->store_transposed[geometry->type](out, columns->stride,
+                                                                      stage + done * stage_stride + columns->first,
+                                                                      stage_stride, run, columns->count);
             } else {
                 for (int64_t i = 0; i < run; i++)
                     store(out + i * position_stride * work->element_bytes, columns->stride,
@@ -111,5 +113,19 @@ void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile 
         }
         tilefold_cursor_advance(&cursor, tile, run);
         done += run;
+    }
+}
+
+void tilefold_cpu_load_bias(const tilefold_cpu_work *work, const tilefold_tile *tile, int64_t column, int64_t count,
+                            float *out) {
+    const tilefold_geometry *geometry = work->geometry;
+    memset(out, 0, (size_t)count * sizeof *out);
+    if (!work->bias) return;
+    int64_t bytes = (int64_t)tilefold_type_bytes(geometry->bias_type), columns = work->plan->tiling.columns;
+    for (int64_t i = 0; i < count;) {
+        int64_t channel = (column + i) % columns, run = tilefold_min(columns - channel, count - i);
+        const char *bias = work->bias + (tile->group * columns + channel) * bytes;
+        work->plan->kernels->load_run[geometry->bias_type](out + i, bias, 1, run);
+        i += run;
     }
 }

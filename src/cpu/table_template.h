@@ -10,8 +10,9 @@
  *
  * and the families of kernels.h as inline functions, whose first arguments are a constant type or tile:
  *
- *     product(nv, mr, ...)   product_lanes(nv, mr, ...)   product_rows(nv, mr, ...)   depthwise(type, nv, pixels, ...)
- *     load_run(type, ...)    transpose_rows(type, ...)    store_run(type, ...)        fma_rounds(...)
+ *     product(nv, mr, ...)   product_rows(nv, mr, ...)   depthwise(type, nv, pixels, ...)   depthwise_pixels(nv, rows, ...)
+ *     load_run(type, ...)    transpose_rows(type, ...)    store_run(type, ...)   copy_rows(type, ...)
+ *     store_transposed(type, ...)    fma_rounds(...)
  *
  * Functions are called NAME(product_<mr>x<nv>) and so on, so that a profile says what ran.
  */
@@ -19,21 +20,22 @@
 /* It would fold these lines. */
 /* clang-format off */
 
-#define ARGUMENTS int64_t k, const float *a, const float *b, const tilefold_tile_io *io
-#define TILE(nv, mr) static void NAME(product_##mr##x##nv)(ARGUMENTS) { product(nv, mr, k, a, b, io); }
+#define ARGUMENTS const tilefold_segment *s, int64_t n, const float *a, ptrdiff_t p, const float *b, ptrdiff_t q, \
+                  const tilefold_tile_io *io
+#define TILE(nv, mr) static void NAME(product_##mr##x##nv)(ARGUMENTS) { product(nv, mr, s, n, a, p, b, q, io); }
 TILES(TILE)
 #undef TILE
 #undef ARGUMENTS
 
-#define ARGUMENTS int64_t k, const float *a, const float *const *b, const tilefold_tile_io *io
-#define TILE(nv, mr) static void NAME(product_lanes_##mr##x##nv)(ARGUMENTS) { product_lanes(nv, mr, k, a, b, io); }
+#define ARGUMENTS const tilefold_segment *s, int64_t n, const float *const *r, const float *b, const tilefold_tile_io *io
+#define TILE(nv, mr) static void NAME(product_rows_##mr##x##nv)(ARGUMENTS) { product_rows(nv, mr, s, n, r, b, io); }
 TILES(TILE)
 #undef TILE
 #undef ARGUMENTS
 
-#define ARGUMENTS int64_t n, int64_t c, const float *const *r, ptrdiff_t o, const float *b, const tilefold_tile_io *io
-#define TILE(nv, mr) static void NAME(product_rows_##mr##x##nv)(ARGUMENTS) { product_rows(nv, mr, n, c, r, o, b, io); }
-TILES(TILE)
+#define ARGUMENTS int64_t n, const int64_t *t, const float *in, ptrdiff_t s, const float *w, const tilefold_tile_io *io
+#define TILE(nv, px) static void NAME(depthwise_pixels_##px##x##nv)(ARGUMENTS) { depthwise_pixels(nv, px, n, t, in, s, w, io); }
+PIXEL_TILES(TILE)
 #undef TILE
 #undef ARGUMENTS
 
@@ -69,6 +71,18 @@ static void NAME(store_run_f16)(ARGUMENTS) { store_run(TILEFOLD_F16, out, stride
 static void NAME(store_run_bf16)(ARGUMENTS) { store_run(TILEFOLD_BF16, out, stride, in, n); }
 #undef ARGUMENTS
 
+#define ARGUMENTS float *out, const void *in, const tilefold_row_copy *copy
+static void NAME(copy_rows_f32)(ARGUMENTS) { copy_rows(TILEFOLD_F32, out, in, copy); }
+static void NAME(copy_rows_f16)(ARGUMENTS) { copy_rows(TILEFOLD_F16, out, in, copy); }
+static void NAME(copy_rows_bf16)(ARGUMENTS) { copy_rows(TILEFOLD_BF16, out, in, copy); }
+#undef ARGUMENTS
+
+#define ARGUMENTS void *out, ptrdiff_t s, const float *in, ptrdiff_t t, int64_t rows, int64_t columns
+static void NAME(store_transposed_f32)(ARGUMENTS) { store_transposed(TILEFOLD_F32, out, s, in, t, rows, columns); }
+static void NAME(store_transposed_f16)(ARGUMENTS) { store_transposed(TILEFOLD_F16, out, s, in, t, rows, columns); }
+static void NAME(store_transposed_bf16)(ARGUMENTS) { store_transposed(TILEFOLD_BF16, out, s, in, t, rows, columns); }
+#undef ARGUMENTS
+
 static int64_t NAME(fma_rounds)(int64_t rounds, float *sink) { return fma_rounds(rounds, sink); }
 
 const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
@@ -77,9 +91,6 @@ const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
     .max_rows = {MAX_ROWS},
 #define TILE(nv, mr) .product[nv - 1][mr - 1] = NAME(product_##mr##x##nv),
     TILES(TILE)
-#undef TILE
-#define TILE(nv, mr) .product_lanes[nv - 1][mr - 1] = NAME(product_lanes_##mr##x##nv),
-        TILES(TILE)
 #undef TILE
 #define TILE(nv, mr) .product_rows[nv - 1][mr - 1] = NAME(product_rows_##mr##x##nv),
             TILES(TILE)
@@ -94,9 +105,14 @@ const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
 #define TILE(nv, px) .depthwise[TILEFOLD_BF16][nv - 1][px - 1] = NAME(depthwise_bf16_##px##x##nv),
             PIXEL_TILES(TILE)
 #undef TILE
+#define TILE(nv, px) .depthwise_pixels[nv - 1][px - 1] = NAME(depthwise_pixels_##px##x##nv),
+            PIXEL_TILES(TILE)
+#undef TILE
                 .load_run = {NULL, NAME(load_run_f32), NAME(load_run_f16), NAME(load_run_bf16)},
     .transpose_rows = {NULL, NAME(transpose_rows_f32), NAME(transpose_rows_f16), NAME(transpose_rows_bf16)},
     .store_run = {NULL, NAME(store_run_f32), NAME(store_run_f16), NAME(store_run_bf16)},
+    .copy_rows = {NULL, NAME(copy_rows_f32), NAME(copy_rows_f16), NAME(copy_rows_bf16)},
+    .store_transposed = {NULL, NAME(store_transposed_f32), NAME(store_transposed_f16), NAME(store_transposed_bf16)},
     .fma_rounds = NAME(fma_rounds),
 };
 

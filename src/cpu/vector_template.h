@@ -34,6 +34,15 @@ typedef vector sums[TILEFOLD_MAX_ROWS][TILEFOLD_MAX_VECTORS];
 
 ALWAYS_INLINE void load_sums(int nv, int mr, sums acc, const tilefold_tile_io *io) {
     const float *init = io->init;
+    if (io->init_by_row) {
+        UNROLL
+        for (int i = 0; i < mr; i++) {
+            UNROLL
+            for (int v = 0; v < nv; v++) acc[i][v] = broadcast(init);
+            init += io->init_stride;
+        }
+        return;
+    }
     UNROLL
     for (int i = 0; i < mr; i++) {
         UNROLL
@@ -42,15 +51,30 @@ ALWAYS_INLINE void load_sums(int nv, int mr, sums acc, const tilefold_tile_io *i
     }
 }
 
-ALWAYS_INLINE void store_sums(int nv, int mr, sums acc, const tilefold_tile_io *io) {
+/* The chain's end and the activation. */
+ALWAYS_INLINE vector finish(vector sum, const tilefold_tile_io *io) {
     const float plus_zero = 0.0f;
-    vector low = broadcast(&io->low), high = broadcast(&io->high), zero = broadcast(&plus_zero);
+    return clamp(add(sum, broadcast(&plus_zero)), broadcast(&io->low), broadcast(&io->high));
+}
+
+ALWAYS_INLINE void store_sums(int nv, int mr, sums acc, const tilefold_tile_io *io) {
     float *out = io->out;
     ptrdiff_t out_stride = io->out_stride;
+    int last = (int)io->lanes - (nv - 1) * LANES; /* lanes of the last vector */
+    if (last < LANES) {
+        UNROLL
+        for (int i = 0; i < mr; i++) {
+            UNROLL
+            for (int v = 0; v < nv - 1; v++) store_f32(out + v * LANES, finish(acc[i][v], io));
+            store_part_f32(out + (nv - 1) * LANES, finish(acc[i][nv - 1], io), last);
+            out += out_stride;
+        }
+        return;
+    }
     UNROLL
     for (int i = 0; i < mr; i++) {
         UNROLL
-        for (int v = 0; v < nv; v++) store_f32(out + v * LANES, clamp(add(acc[i][v], zero), low, high));
+        for (int v = 0; v < nv; v++) store_f32(out + v * LANES, finish(acc[i][v], io));
         out += out_stride;
     }
 }
@@ -94,31 +118,32 @@ ALWAYS_INLINE void add_step(int nv, int mr, sums acc, bool by_pointer, const voi
     }
 }
 
-ALWAYS_INLINE void product(int nv, int mr, int64_t k, const float *a, const float *b, const tilefold_tile_io *io) {
+ALWAYS_INLINE void product(int nv, int mr, const tilefold_segment *segments, int64_t count, const float *a,
+                           ptrdiff_t a_step, const float *b, ptrdiff_t b_step, const tilefold_tile_io *io) {
     sums acc;
     load_sums(nv, mr, acc, io);
-    for (int64_t p = 0; p < k; p++) add_step(nv, mr, acc, false, a + p * mr, 0, b + p * nv * LANES);
-    store_sums(nv, mr, acc, io);
-}
-
-ALWAYS_INLINE void product_lanes(int nv, int mr, int64_t k, const float *a, const float *const *b,
-                                 const tilefold_tile_io *io) {
-    sums acc;
-    load_sums(nv, mr, acc, io);
-    for (int64_t p = 0; p < k; p++) add_step(nv, mr, acc, false, a + p * mr, 0, b[p]);
-    store_sums(nv, mr, acc, io);
-}
-
-ALWAYS_INLINE void product_rows(int nv, int mr, int64_t taps, int64_t channels, const float *const *rows,
-                                ptrdiff_t offset, const float *b, const tilefold_tile_io *io) {
-    sums acc;
-    load_sums(nv, mr, acc, io);
-    for (int64_t t = 0; t < taps; t++) {
-        for (int64_t c = 0; c < channels; c++) {
-            add_step(nv, mr, acc, true, rows, offset + c, b);
-            b += nv * LANES;
+    for (int64_t s = 0; s < count; s++) {
+        const float *rows = a + segments[s].a, *lanes = b + segments[s].b;
+        for (int64_t left = segments[s].count; left > 0; left--) {
+            add_step(nv, mr, acc, false, rows, 0, lanes);
+            rows += a_step;
+            lanes += b_step;
         }
-        rows += mr;
+    }
+    store_sums(nv, mr, acc, io);
+}
+
+ALWAYS_INLINE void product_rows(int nv, int mr, const tilefold_segment *segments, int64_t count,
+                                const float *const *rows, const float *b, const tilefold_tile_io *io) {
+    sums acc;
+    load_sums(nv, mr, acc, io);
+    for (int64_t s = 0; s < count; s++) {
+        const float *lanes = b + segments[s].b;
+        int64_t end = segments[s].a + segments[s].count;
+        for (int64_t c = segments[s].a; c < end; c++) {
+            add_step(nv, mr, acc, true, rows + segments[s].tap * mr, c, lanes);
+            lanes += nv * LANES;
+        }
     }
     store_sums(nv, mr, acc, io);
 }
@@ -189,6 +214,23 @@ ALWAYS_INLINE void depthwise(tilefold_type type, int nv, int pixels, int64_t tap
     store_sums(nv, pixels, acc, io);
 }
 
+ALWAYS_INLINE void depthwise_pixels(int nv, int rows, int64_t taps, const int64_t *tap, const float *in,
+                                    ptrdiff_t in_stride, const float *w, const tilefold_tile_io *io) {
+    sums acc;
+    load_sums(nv, rows, acc, io);
+    for (int64_t t = 0; t < taps; t++) {
+        const float *row = in + tap[t];
+        vector weight = broadcast(w + t);
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int v = 0; v < nv; v++) acc[i][v] = multiply_add(load_f32(row + v * LANES), weight, acc[i][v]);
+            row += in_stride;
+        }
+    }
+    store_sums(nv, rows, acc, io);
+}
+
 /* -------------------------------------------------------------------------------------------------------- runs ---- */
 
 ALWAYS_INLINE void load_run(tilefold_type type, float *out, const void *in, ptrdiff_t stride, int64_t n) {
@@ -246,6 +288,62 @@ ALWAYS_INLINE void transpose_rows(tilefold_type type, float *out, int64_t width,
             for (; p + LANES <= k; p += LANES) transpose_block(type, out + i, width, rows + i, rows_here, p, LANES);
         }
         if (p < k) transpose_block(type, out + i, width, rows + i, rows_here, p, (int)(k - p));
+    }
+}
+
+ALWAYS_INLINE void zero_columns(float *out, int64_t columns, int64_t rows, ptrdiff_t stride) {
+    for (int64_t r = 0; r < rows && columns > 0; r++)
+        for (int64_t i = 0; i < columns; i++) out[r * stride + i] = 0.0f;
+}
+
+/* Rows of up to two vectors are worth a loop of their own: there are many of them. */
+ALWAYS_INLINE void copy_rows(tilefold_type type, float *out, const void *in, const tilefold_row_copy *copy) {
+    int64_t rows = copy->rows, n = copy->n;
+    ptrdiff_t out_stride = copy->out_stride, in_stride = copy->in_stride;
+    zero_columns(out, copy->left, rows, out_stride);
+    zero_columns(out + copy->left + n, copy->right, rows, out_stride);
+    out += copy->left;
+    if (copy->in_step == 1 && n < LANES && n > 0) {
+        for (int64_t r = 0; r < rows; r++)
+            store_part_f32(out + r * out_stride, load_part(type, element(type, in, r * in_stride), (int)n), (int)n);
+    } else if (copy->in_step == 1 && n >= LANES && n <= 2 * LANES) {
+        for (int64_t r = 0; r < rows; r++) { /* two that overlap */
+            const void *row = element(type, in, r * in_stride);
+            vector first = load(type, row), last = load(type, element(type, row, n - LANES));
+            store_f32(out + r * out_stride, first);
+            store_f32(out + r * out_stride + n - LANES, last);
+        }
+    } else {
+        for (int64_t r = 0; r < rows; r++)
+            load_run(type, out + r * out_stride, element(type, in, r * in_stride), copy->in_step, n);
+    }
+}
+
+ALWAYS_INLINE void store_transposed_block(tilefold_type type, void *out, ptrdiff_t out_stride, const float *in,
+                                          ptrdiff_t in_stride, int rows, int columns) {
+    vector block[LANES];
+    UNROLL
+    for (int i = 0; i < LANES; i++) {
+        const float *row = in + (i < rows ? i : rows - 1) * in_stride;
+        block[i] = columns == LANES ? load_f32(row) : load_part_f32(row, columns);
+    }
+    transpose(block);
+    UNROLL
+    for (int j = 0; j < LANES; j++) {
+        void *to = (void *)element(type, out, j * out_stride);
+        if (j < columns && rows == LANES) store(type, to, block[j]);
+        if (j < columns && rows != LANES) store_part(type, to, block[j], rows);
+    }
+}
+
+ALWAYS_INLINE void store_transposed(tilefold_type type, void *out, ptrdiff_t out_stride, const float *in,
+                                    ptrdiff_t in_stride, int64_t rows, int64_t columns) {
+    for (int64_t j = 0; j < columns; j += LANES) {
+        int columns_here = columns - j < LANES ? (int)(columns - j) : LANES;
+        for (int64_t i = 0; i < rows; i += LANES)
+            store_transposed_block(type, (void *)element(type, out, j * out_stride + i), out_stride,
+                                   in + i * in_stride + j, in_stride, rows - i < LANES ? (int)(rows - i) : LANES,
+                                   columns_here);
     }
 }
 

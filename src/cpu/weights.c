@@ -108,12 +108,24 @@ static int64_t column_offset(const tilefold_geometry *geometry, const tilefold_c
                              const tilefold_axis_class classes[TILEFOLD_AXES], int64_t column) {
     int64_t out = column % plan->tiling.columns, fold = column / plan->tiling.columns;
     /* Where all groups are columns, a column is a group. */
-    int64_t offset = out * (plan->depthwise ? geometry->weight_group : geometry->weight_out);
+    int64_t offset = out * (plan->groups_are_columns ? geometry->weight_group : geometry->weight_out);
     for (int axis = TILEFOLD_AXES - 1; axis >= 0; axis--) {
         offset += (classes[axis].tap_first + fold % classes[axis].folds) * geometry->weight_axis[axis];
         fold /= classes[axis].folds;
     }
     return offset;
+}
+
+/* One channel block at one tap of the columns whose first elements lie at `offsets`; returns its end. */
+static float *pack_tap(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan, const char *weight,
+                       const int64_t *offsets, int64_t count, int64_t width, int64_t channels, float *out) {
+    int64_t element_bytes = (int64_t)tilefold_type_bytes(geometry->type);
+    const void *rows[MAX_WIDTH];
+    for (int64_t i = 0; i < count; i++) rows[i] = weight + offsets[i] * element_bytes;
+    plan->kernels->transpose_rows[geometry->type](out, width, rows, count, geometry->weight_in, channels);
+    for (int64_t c = 0; count < width && c < channels; c++)
+        memset(out + c * width + count, 0, (size_t)(width - count) * sizeof *out);
+    return out + channels * width;
 }
 
 void tilefold_cpu_pack_panel(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan, const void *weight,
@@ -123,23 +135,21 @@ void tilefold_cpu_pack_panel(const tilefold_geometry *geometry, const tilefold_c
     int64_t columns = class_columns(plan, classes), width = tilefold_cpu_panel_width(plan, columns, column_begin);
     column_begin = tilefold_cpu_panel_column(plan, columns, column_begin);
     int64_t count = tilefold_min(width, columns - column_begin);
-    int64_t channels = block->channel_end - block->channel_begin;
-    int64_t base = geometry->weight_offset + group * geometry->weight_group +
-                   block->channel_begin * geometry->weight_in;
+    int64_t base = geometry->weight_offset + group * geometry->weight_group;
     int64_t offsets[MAX_WIDTH];
     for (int64_t i = 0; i < count; i++) offsets[i] = base + column_offset(geometry, plan, classes, column_begin + i);
 
-    for (int64_t tap = block->tap_begin; tap < block->tap_end; tap++) {
-        int64_t row = tap / classes[2].taps;
-        int64_t step = row / classes[1].taps * classes[0].tap_step * geometry->weight_axis[0] +
-                       row % classes[1].taps * classes[1].tap_step * geometry->weight_axis[1] +
-                       tap % classes[2].taps * classes[2].tap_step * geometry->weight_axis[2];
-        const void *rows[MAX_WIDTH];
-        for (int64_t i = 0; i < count; i++) rows[i] = (const char *)weight + (offsets[i] + step) * element_bytes;
-        plan->kernels->transpose_rows[geometry->type](out, width, rows, count, geometry->weight_in, channels);
-        for (int64_t c = 0; count < width && c < channels; c++)
-            memset(out + c * width + count, 0, (size_t)(width - count) * sizeof *out);
-        out += channels * width;
+    for (int64_t channel = block->channel_begin; channel < block->channel_end;) {
+        int64_t end = tilefold_channel_block_end(channel, block->channel_end);
+        for (int64_t tap = block->tap_begin; tap < block->tap_end; tap++) {
+            int64_t row = tap / classes[2].taps;
+            int64_t step = row / classes[1].taps * classes[0].tap_step * geometry->weight_axis[0] +
+                           row % classes[1].taps * classes[1].tap_step * geometry->weight_axis[1] +
+                           tap % classes[2].taps * classes[2].tap_step * geometry->weight_axis[2];
+            const char *first = (const char *)weight + (step + channel * geometry->weight_in) * element_bytes;
+            out = pack_tap(geometry, plan, first, offsets, count, width, end - channel, out);
+        }
+        channel = end;
     }
 }
 

@@ -1,0 +1,15 @@
+/* The table of algorithms: adding one is a file and a line.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "algorithm.h"
+
+const tilefold_cpu_algorithm *const tilefold_cpu_algorithms[] = {
+    &tilefold_cpu_unfold,
+    &tilefold_cpu_in_place,
+    &tilefold_cpu_halo,
+    &tilefold_cpu_direct,
+    &tilefold_cpu_depthwise,
+    &tilefold_cpu_depthwise_pixels,
+    NULL,
+};

@@ -1,0 +1,171 @@
+/* Implicit product over a copy of the halo: what a box of positions reads is copied once, with its padding, its type converted
+ * and its stride sorted out, for as many channels as a block of the sum has; then every tap of every channel is a pointer into
+ * the copy. It stands in for an unfold that would copy everything once for each tap.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The kernels take it from either side. Positions in rows: their neighbours are broadcast one after the other, against output
+ * channels in lanes. Positions in lanes: they are read as vectors, for few output channels a group.
+ */
+#include "../checked.h"
+#include "algorithm.h"
+#include "cost.h"
+#include "product.h"
+
+static int64_t copy_floats(const tilefold_product *p) { return p->plan->arena.operand_bytes / (int64_t)sizeof(float); }
+
+/* Taps of a block that is not the last: blocks of all taps, of one, or, of one row of taps, of a run of them. */
+static int64_t block_taps(const tilefold_product *p) { return tilefold_min(p->taps, p->plan->block.taps); }
+
+static int64_t block_channels(const tilefold_product *p) {
+    return tilefold_min(p->plan->block.channels, p->work->geometry->in_channels);
+}
+
+static int64_t box(const tilefold_product *p, const tilefold_cursor *cursor, int64_t left) {
+    const tilefold_axis_part *part = p->tile->part;
+    if (p->taps == 0) return tilefold_min(left, part[2].count - cursor->q[2]);
+    int64_t calls = tilefold_ceil_div(part[2].count, p->plan->operand_width);
+    if (p->plan->cut) left = tilefold_min(left, tilefold_max(1, p->plan->arena.partial_panels / calls) * part[2].count);
+    int64_t rows = tilefold_halo_whole_rows(part, cursor, left, block_taps(p), block_channels(p), copy_floats(p));
+    if (rows > 0) return rows * part[2].count;
+    return tilefold_halo_run(part, cursor, left, block_taps(p), block_channels(p), copy_floats(p));
+}
+
+static int64_t row_length(const tilefold_product *p) {
+    return p->halo.flat ? p->positions : tilefold_min(p->positions, p->tile->part[2].count);
+}
+
+static void build(tilefold_product *p) {
+    const tilefold_axis_part *part = p->tile->part;
+    int64_t count = tilefold_min(p->positions, part[2].count), rows = p->positions / count;
+    if (p->taps) p->halo = tilefold_halo_lay_out(part, &p->start, rows, count, p->block.tap_begin, p->block.tap_end);
+    p->halo.flat = p->halo.flat && block_taps(p) == 1; /* all blocks alike */
+    int64_t length = row_length(p), width = p->plan->operand_width;
+    p->row_panels = tilefold_ceil_div(length, width);
+    p->panels = p->positions / length * p->row_panels;
+    if (p->taps == 0) return;
+    int64_t channels = p->block.channel_end - p->block.channel_begin;
+    const tilefold_cpu_work *work = p->work;
+    int64_t stride = work->geometry->in_channel;
+    tilefold_halo_copy(&p->halo, work, work->input + p->block.channel_begin * stride * work->element_bytes, stride,
+                       channels, (float *)p->arena);
+    p->segment_count = tilefold_product_segments(&p->block, p->segments);
+    int64_t taps = p->block.tap_end - p->block.tap_begin;
+    for (int64_t i = 0; i < p->segment_count; i++) {
+        tilefold_segment *s = &p->segments[i];
+        int64_t tap = i < taps ? tilefold_halo_tap_offset(&p->halo, s->tap) : p->segments[i - taps].tap;
+        int64_t offset = tap + s->a * p->halo.plane;
+        s->tap = tap;
+        if (p->plan->positions_in_lanes)
+            s->b = offset;
+        else
+            s->a = offset;
+    }
+}
+
+static tilefold_position_panel panel(const tilefold_product *p, int64_t index) {
+    int64_t row = index / p->row_panels, at = index % p->row_panels, length = row_length(p);
+    int64_t begin, end;
+    if (p->plan->positions_in_lanes) {
+        begin = at * p->plan->operand_width;
+        end = tilefold_min(length, begin + p->plan->operand_width);
+    } else { /* as even as can be */
+        begin = at * length / p->row_panels;
+        end = (at + 1) * length / p->row_panels;
+    }
+    tilefold_position_panel panel = {.at = p->start, .count = end - begin, .step = p->halo.plane};
+    panel.values = (const float *)p->arena + row * p->halo.outer[1].position_rows * p->halo.pitch + begin;
+    panel.at.q[1] += row;
+    if (p->halo.flat) {
+        panel.at.q[1] += begin / p->halo.count;
+        begin %= p->halo.count;
+    }
+    panel.at.q[2] += begin;
+    return panel;
+}
+
+static const tilefold_operand_kind halo = {.box = box, .build = build, .panel = panel};
+
+static void run(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {
+    tilefold_cpu_run_product(work, tile, arena, &halo);
+}
+
+/* ------------------------------------------------------------------------------------------------------ records ---- */
+
+/* Columns of one class are so few that they fit into the rows of a kernel. */
+static bool few_columns(const tilefold_cpu_shape *shape) {
+    return shape->folds * shape->geometry->out_channels <= shape->kernels->max_rows[0];
+}
+
+static bool always(const tilefold_cpu_shape *shape) {
+    (void)shape;
+    return true;
+}
+
+/* Positions of a row, or of the whole part where rows of it follow each other in a copy. */
+static int64_t row_of(const tilefold_cpu_shape *shape) {
+    return shape->taps == 1 ? shape->positions : shape->part[2].count;
+}
+
+static bool propose(const tilefold_cpu_shape *shape, int index, tilefold_cpu_plan *plan) {
+    if (index >= 2 * TILEFOLD_MAX_VECTORS) return false;
+    bool in_lanes = index >= TILEFOLD_MAX_VECTORS;
+    tilefold_product_choose_tile(shape, index % TILEFOLD_MAX_VECTORS + 1, in_lanes, row_of(shape), plan);
+    if (in_lanes && few_columns(shape)) plan->mr = 0; /* that is direct */
+    return true;
+}
+
+static bool propose_direct(const tilefold_cpu_shape *shape, int index, tilefold_cpu_plan *plan) {
+    if (index >= TILEFOLD_MAX_VECTORS) return false;
+    tilefold_product_choose_tile(shape, index + 1, true, row_of(shape), plan);
+    return true;
+}
+
+/* Blocks that a copy can be made for: all taps; one; or, where the kernel is one row of taps, some. */
+static bool block_suits(const tilefold_cpu_shape *shape, const tilefold_block_size *block) {
+    const tilefold_axis *axis = shape->geometry->axis;
+    return block->taps >= shape->most_taps || block->taps == 1 || (axis[0].kernel == 1 && axis[1].kernel == 1);
+}
+
+static bool lay_out(const tilefold_cpu_shape *shape, tilefold_cpu_plan *plan) {
+    if (!block_suits(shape, &plan->block)) return false;
+    int64_t count = tilefold_max(1, tilefold_min(plan->tiling.positions, shape->part[2].count));
+    int64_t rows = tilefold_max(1, tilefold_min(plan->tiling.positions / count, shape->part[1].count));
+    int64_t taps = tilefold_min(plan->block.taps, shape->taps), per_row, floats = 0;
+    if (taps > 0) {
+        tilefold_halo_layout layout = tilefold_halo_lay_out(shape->part, &(tilefold_cursor){{0}}, rows, count, 0, taps);
+        floats = tilefold_halo_floats(&layout, plan->block.channels);
+    }
+    /* Whatever a part's taps, one position fits. */
+    int64_t least = tilefold_halo_least_plane(plan->block.taps);
+    least = tilefold_saturating_add(tilefold_saturating_multiply(plan->block.channels, least), 64);
+    floats = tilefold_max(floats, least);
+    if (floats > INT64_MAX / 8) return false;
+    /* Kernel calls of a box; other parts' rows may be cut otherwise, never into more calls than positions. */
+    per_row = tilefold_ceil_div(count, plan->operand_width);
+    int64_t panels = tilefold_max(rows * per_row, tilefold_ceil_div(plan->tiling.positions, plan->operand_width));
+    return tilefold_product_lay_out(plan, tilefold_round_up(floats * (int64_t)sizeof(float), TILEFOLD_ARENA_ALIGNMENT),
+                                    1, panels, tilefold_product_max_segments(&plan->block), 0);
+}
+
+const tilefold_cpu_algorithm tilefold_cpu_halo = {
+    .id = TILEFOLD_ALGORITHM_IMPLICIT,
+    .words = "halo copied once for all taps",
+    .whole_rows = true,
+    .applies = always,
+    .propose = propose,
+    .lay_out = lay_out,
+    .estimate = tilefold_cpu_estimate_halo,
+    .run = run,
+};
+
+const tilefold_cpu_algorithm tilefold_cpu_direct = {
+    .id = TILEFOLD_ALGORITHM_DIRECT,
+    .words = "all columns in registers, halo copied once for all taps",
+    .whole_rows = true,
+    .applies = few_columns,
+    .propose = propose_direct,
+    .lay_out = lay_out,
+    .estimate = tilefold_cpu_estimate_halo,
+    .run = run,
+};

@@ -1,0 +1,85 @@
+/* A tile as a product, with the positions' side left open: unfolded, copied once for all taps, or read in place.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ *     for each box of the tile's positions:
+ *         for each block of K:                       (more than one only where the whole of K does not pay or fit)
+ *             build the operand of the box           (by the algorithm)
+ *             for each weight panel:
+ *                 for each panel of positions:       one call of a micro-kernel
+ *
+ * A kernel's sums start from the bias in the first block and from the partial sums in later ones, and end as partial sums or,
+ * in the last block, as outputs: one chain of fused multiply-adds, wherever K is cut.
+ */
+#ifndef TILEFOLD_CPU_PRODUCT_H
+#define TILEFOLD_CPU_PRODUCT_H
+
+#include "halo_layout.h"
+
+typedef struct tilefold_operand_kind tilefold_operand_kind;
+
+/* The state of one tile under way. */
+typedef struct tilefold_product {
+    const tilefold_cpu_work *work;
+    const tilefold_cpu_plan *plan;
+    const tilefold_tile *tile;
+    const tilefold_operand_kind *operand;
+    char *arena;
+    tilefold_axis_class classes[TILEFOLD_AXES];
+    int64_t taps;
+    int64_t class_columns;
+    int64_t class_offset; /* within the packed weights */
+    /* the box in hand */
+    tilefold_cursor start;
+    int64_t positions, panels;
+    /* the block in hand */
+    tilefold_block block;
+    bool first, last;
+    /* what the kernel walks, set by the operand's build: the positions' offsets by the operand, the weights' here */
+    tilefold_segment *segments;
+    int64_t segment_count;
+    int64_t segment_width; /* weight panel width that the segments are for */
+    /* the operand's own state, for the box */
+    tilefold_halo_layout halo;
+    int64_t row_panels; /* kernel calls to a row of the box */
+} tilefold_product;
+
+/* Some positions of the box, side by side in a row unless the kind says otherwise. */
+typedef struct tilefold_position_panel {
+    tilefold_cursor at;
+    int64_t count;
+    const void *values;
+    int64_t step; /* floats from one k to the next, within a segment */
+} tilefold_position_panel;
+
+/* How the positions' side is made. */
+struct tilefold_operand_kind {
+    bool by_pointer; /* values are pointers at rows, for product_rows */
+    /* How many of `left` positions from the cursor on make one box. */
+    int64_t (*box)(const tilefold_product *p, const tilefold_cursor *cursor, int64_t left);
+    /* Builds the operand of the box for the block in hand, and its segments; sets panels. */
+    void (*build)(tilefold_product *p);
+    /* Panel number 0 <= index < p->panels. */
+    tilefold_position_panel (*panel)(const tilefold_product *p, int64_t index);
+};
+
+void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena,
+                              const tilefold_operand_kind *operand);
+
+/* The segments of a block: one for each channel block and tap, in the order of the chain, `a` being its first channel and `tap`
+ * its tap, both counted from the block's first. Returns their number. */
+int64_t tilefold_product_segments(const tilefold_block *block, tilefold_segment *segments);
+
+/* The most segments a block of this size makes. */
+int64_t tilefold_product_max_segments(const tilefold_block_size *block);
+
+/* For the records: the tile of a kernel as wide as `vectors`; mr = 0 where there is none. */
+struct tilefold_cpu_shape;
+void tilefold_product_choose_tile(const struct tilefold_cpu_shape *shape, int32_t vectors, bool positions_in_lanes,
+                                  int64_t positions, tilefold_cpu_plan *plan);
+
+/* Lays out the arena, `operand_bytes` a panel or copy, `panels` of those, `position_panels` kernel calls to a column panel. */
+bool tilefold_product_lay_out(tilefold_cpu_plan *plan, int64_t operand_bytes, int64_t panels, int64_t position_panels,
+                              int64_t segments, int64_t zeros);
+
+#endif /* TILEFOLD_CPU_PRODUCT_H */

@@ -1,0 +1,98 @@
+/* Reading the input where it lies: pointers at the channels of each tap and position, where channels lie side by side. An
+ * indirect convolution (arXiv 1907.02129) whose table of pointers covers one tile only.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "../checked.h"
+#include "algorithm.h"
+#include "cost.h"
+#include "place.h"
+#include "product.h"
+#include "rows.h"
+
+void tilefold_cpu_point_at_rows(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor start,
+                                int64_t count, const tilefold_block *block, const void *zeros, const void **rows) {
+    const char *input = work->input + block->channel_begin * work->geometry->in_channel * work->element_bytes;
+    int64_t position_bytes = tilefold_position_stride(work->geometry, tile) * work->element_bytes;
+    tilefold_tap t = tilefold_tap_at(tile->part, block->tap_begin);
+    for (int64_t index = block->tap_begin; index < block->tap_end; index++, tilefold_tap_next(&t, tile->part)) {
+        tilefold_cursor cursor = start;
+        for (int64_t done = 0; done < count;) {
+            int64_t run = tilefold_cursor_run(&cursor, tile, count - done);
+            tilefold_run_source source = tilefold_find_source(work->geometry, tile, &cursor, &t, run);
+            const char *inside = input + source.at * work->element_bytes;
+            for (int64_t i = 0; i < source.begin; i++) rows[i] = zeros;
+            for (int64_t i = source.begin; i < source.end; i++) rows[i] = inside + (i - source.begin) * position_bytes;
+            for (int64_t i = source.end; i < run; i++) rows[i] = zeros;
+            rows += run;
+            tilefold_cursor_advance(&cursor, tile, run);
+            done += run;
+        }
+    }
+}
+
+static int64_t panel_begin(const tilefold_product *p, int64_t index) { return index * p->positions / p->panels; }
+
+static tilefold_cursor cursor_of(const tilefold_product *p, int64_t position) {
+    return tilefold_cursor_at(p->tile, p->tile->position_begin + position);
+}
+
+static int64_t whole_tile(const tilefold_product *p, const tilefold_cursor *cursor, int64_t left) {
+    (void)p, (void)cursor;
+    return left;
+}
+
+static void build(tilefold_product *p) {
+    void *zeros = p->arena + p->plan->arena.zeros;
+    p->panels = tilefold_ceil_div(p->positions, p->plan->operand_width);
+    if (p->taps == 0) return;
+    if (p->first) memset(zeros, 0, (size_t)p->plan->block.channels * sizeof(float));
+    for (int64_t index = 0; index < p->panels; index++) {
+        int64_t begin = panel_begin(p, index), count = panel_begin(p, index + 1) - begin;
+        tilefold_cpu_point_at_rows(p->work, p->tile, cursor_of(p, begin), count, &p->block, zeros,
+                                   (const void **)(p->arena + index * p->plan->arena.operand_bytes));
+    }
+    p->segment_count = tilefold_product_segments(&p->block, p->segments);
+}
+
+static tilefold_position_panel panel(const tilefold_product *p, int64_t index) {
+    int64_t begin = panel_begin(p, index), count = panel_begin(p, index + 1) - begin;
+    return (tilefold_position_panel){cursor_of(p, begin), count, p->arena + index * p->plan->arena.operand_bytes, 0};
+}
+
+static const tilefold_operand_kind rows = {.by_pointer = true, .box = whole_tile, .build = build, .panel = panel};
+
+static void run(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {
+    tilefold_cpu_run_product(work, tile, arena, &rows);
+}
+
+/* ------------------------------------------------------------------------------------------------------- record ---- */
+
+static bool applies(const tilefold_cpu_shape *shape) {
+    const tilefold_geometry *geometry = shape->geometry;
+    return geometry->type == TILEFOLD_F32 && (geometry->in_channel == 1 || geometry->in_channels == 1);
+}
+
+static bool propose(const tilefold_cpu_shape *shape, int index, tilefold_cpu_plan *plan) {
+    if (index >= TILEFOLD_MAX_VECTORS) return false;
+    tilefold_product_choose_tile(shape, index + 1, false, shape->positions, plan);
+    return true;
+}
+
+static bool lay_out(const tilefold_cpu_shape *shape, tilefold_cpu_plan *plan) {
+    (void)shape;
+    int64_t panels = tilefold_ceil_div(plan->tiling.positions, plan->operand_width);
+    int64_t bytes = plan->block.taps * plan->operand_width * (int64_t)sizeof(void *);
+    return tilefold_product_lay_out(plan, tilefold_round_up(bytes, TILEFOLD_ARENA_ALIGNMENT), panels, panels,
+                                    tilefold_product_max_segments(&plan->block), plan->block.channels);
+}
+
+const tilefold_cpu_algorithm tilefold_cpu_in_place = {
+    .id = TILEFOLD_ALGORITHM_IMPLICIT,
+    .words = "read in place",
+    .applies = applies,
+    .propose = propose,
+    .lay_out = lay_out,
+    .estimate = tilefold_cpu_estimate_rows,
+    .run = run,
+};
