@@ -215,12 +215,12 @@ static tilefold_status measure_peak(tilefold_context *context, double *flops_per
     const tilefold_cpu_context *cpu = context->state;
     peak_run run = {.kernels = cpu->target.kernels, .rounds = 1000};
     double best = 0, spent = 0;
-    for (int timed = 0; timed < 10 || spent < 0.1;) {
+    for (int timed = 0; timed < 50 || spent < 0.1;) {
         atomic_init(&run.done, 0);
         double begin = seconds_now();
         cpu->parallel_for.run(cpu->parallel_for.user, run_rounds, &run, (size_t)cpu->parallel_for.threads);
         double seconds = seconds_now() - begin;
-        if (seconds < 0.005) { /* too short to be timed well; and the threads warm up */
+        if (seconds < 0.001) { /* too short to be timed well; longer ones are seldom left alone on a busy machine */
             run.rounds *= 2;
             continue;
         }

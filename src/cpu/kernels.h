@@ -38,6 +38,9 @@ typedef struct tilefold_tile_io {
     int64_t lanes;
     float low, high;
     bool init_by_row;
+    const char
+        *next; /* what will be read next, fetched into the second-level cache meanwhile: next_step bytes further */
+    ptrdiff_t next_step; /* with every step of the sum; products only. Any address will do */
 } tilefold_tile_io;
 
 /* A stretch of a sum along which both sides of a product advance by constant steps: `count` elements, the first of them a

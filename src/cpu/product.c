@@ -103,9 +103,20 @@ static void call_kernel(const tilefold_product *p, const weight_panel *panel, co
                                                                                   panel->values, panel->width, io);
 }
 
+/* While panel `at` of the positions is multiplied, its share of the next weight panel is fetched: weights are read once from
+ * memory, then again for each panel of positions. */
+static void fetch_next_panel(const tilefold_product *p, const weight_panel *panel, int64_t at, tilefold_tile_io *io) {
+    io->next = (const char *)panel->values;
+    if (!p->plan->prepacked || p->taps == 0) return;
+    int64_t sum = p->taps * p->work->geometry->in_channels, width = panel->width * (int64_t)sizeof(float);
+    int64_t share = tilefold_block_length(&p->block) * width / p->panels;
+    io->next += sum * width + at * share;
+    io->next_step = (ptrdiff_t)((width + p->panels - 1) / p->panels);
+}
+
 /* One panel of positions by one weight panel. Sums of blocks before the last are left in `partial`. */
 static void multiply_panels(const tilefold_product *p, const weight_panel *panel,
-                            const tilefold_position_panel *positions, float *partial) {
+                            const tilefold_position_panel *positions, int64_t at, float *partial) {
     const tilefold_cpu_plan *plan = p->plan;
     bool in_lanes = plan->positions_in_lanes;
     float *stage = (float *)(p->arena + plan->arena.stage), *direct = NULL;
@@ -118,6 +129,7 @@ static void multiply_panels(const tilefold_product *p, const weight_panel *panel
                                              : panel->width,
                            .low = -INFINITY,
                            .high = INFINITY};
+    fetch_next_panel(p, panel, at, &io);
     if (!p->first) io.init = partial, io.init_stride = plan->nr, io.init_by_row = false;
     if (p->last) {
         direct = tilefold_cpu_direct_output(p->work, p->tile, positions->at, positions->count, panel->count,
@@ -156,7 +168,7 @@ static void multiply_block(tilefold_product *p) {
         if (p->first) fill_init(p, &panel);
         for (int64_t at = 0; at < p->panels; at++, partial += (int64_t)plan->mr * plan->nr) {
             tilefold_position_panel positions = p->operand->panel(p, at);
-            multiply_panels(p, &panel, &positions, partial);
+            multiply_panels(p, &panel, &positions, at, partial);
         }
     }
 }

@@ -29,6 +29,13 @@
 
 /* ---------------------------------------------------------------------------------------------------- products ---- */
 
+/* Into the second-level cache. A hint: any address will do. */
+#if defined(__GNUC__)
+#define PREFETCH(address) __builtin_prefetch(address, 0, 2)
+#else
+#define PREFETCH(address) ((void)(address))
+#endif
+
 /* A tile's sums live in mr * nv registers from the first multiply-add to the last. */
 typedef vector sums[TILEFOLD_MAX_ROWS][TILEFOLD_MAX_VECTORS];
 
@@ -122,9 +129,13 @@ ALWAYS_INLINE void product(int nv, int mr, const tilefold_segment *segments, int
                            ptrdiff_t a_step, const float *b, ptrdiff_t b_step, const tilefold_tile_io *io) {
     sums acc;
     load_sums(nv, mr, acc, io);
+    const char *next = io->next;
+    ptrdiff_t next_step = io->next_step;
     for (int64_t s = 0; s < count; s++) {
         const float *rows = a + segments[s].a, *lanes = b + segments[s].b;
         for (int64_t left = segments[s].count; left > 0; left--) {
+            PREFETCH(next);
+            next += next_step;
             add_step(nv, mr, acc, false, rows, 0, lanes);
             rows += a_step;
             lanes += b_step;
@@ -137,10 +148,14 @@ ALWAYS_INLINE void product_rows(int nv, int mr, const tilefold_segment *segments
                                 const float *const *rows, const float *b, const tilefold_tile_io *io) {
     sums acc;
     load_sums(nv, mr, acc, io);
+    const char *next = io->next;
+    ptrdiff_t next_step = io->next_step;
     for (int64_t s = 0; s < count; s++) {
         const float *lanes = b + segments[s].b;
         int64_t end = segments[s].a + segments[s].count;
         for (int64_t c = segments[s].a; c < end; c++) {
+            PREFETCH(next);
+            next += next_step;
             add_step(nv, mr, acc, true, rows + segments[s].tap * mr, c, lanes);
             lanes += nv * LANES;
         }
@@ -374,5 +389,6 @@ ALWAYS_INLINE int64_t fma_rounds(int64_t rounds, float *sink) {
 
 #undef POINTER_REGISTERS
 #undef CHAINS
+#undef PREFETCH
 
 #include "table_template.h"
