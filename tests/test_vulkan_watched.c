@@ -276,6 +276,7 @@ static void test_windows_keep_to_max_buffer(void **state) {
     assert_int_equal(tilefold_vulkan_bind(plan, &s.tensors, &binding, NULL), TILEFOLD_OK);
     assert_in_range(watched.bound_bytes, 1, options.max_buffer_bytes);
     assert_int_equal(tilefold_vulkan_run(binding, NULL, NULL), TILEFOLD_OK);
+    assert_true(watched.workgroups > 0 && watched.hidden == 0 && watched.unordered == 0);
     void *expected = expected_output(&t);
     assert_memory_equal(s.output.mapped + ODD_OFFSET, expected, ELEMENTS * 4);
     free(expected);
