@@ -31,9 +31,16 @@ fi
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
-status=0
-TILEFOLD_TEST_VULKAN=0 "$@" >"$output" 2>&1 || status=$?
-cat "$output"
+# The log is shown as it comes, so that it is there when a test hangs and is ended from outside.
+exec 4>&1
+status=$(
+    exec 3>&1
+    {
+        status=0
+        TILEFOLD_TEST_VULKAN=0 "$@" 2>&1 3>&- 4>&- || status=$?
+        echo $status >&3
+    } | tee "$output" >&4
+)
 if grep -qE 'VUID|SYNC-HAZARD|UNASSIGNED|Validation (Error|Warning)' "$output"; then
     echo "the validation layers have something to say"
     exit 1

@@ -72,7 +72,8 @@ static void share_one(const test_problem *made, const way *w) {
     if (!plan) fail_problem(made, w, "no plan");
     sharer sharers[THREADS];
     for (int i = 0; i < THREADS; i++) sharers[i] = (sharer){plan, w, make_tensors(made), NULL};
-    void *expected = expected_output(&sharers[0].tensors);
+    void *expected = reference_output(&sharers[0].tensors);
+    assert_non_null(expected);
     for (int i = 0; i < THREADS; i++) sharers[i].expected = expected;
     start_threads(share_plan, sharers, sizeof *sharers);
     for (int i = 0; i < THREADS; i++) free_tensors(&sharers[i].tensors);
@@ -99,6 +100,7 @@ static void *live_and_die(void *argument) {
         tilefold_context_options options;
         tilefold_context_options_init(&options);
         options.threads = 1 + round;
+        if (on_vulkan()) options.device = TILEFOLD_VULKAN;
         tilefold_context *context;
         tilefold_plan *plan;
         tilefold_plan_options plan_options = way_options(s->way);
@@ -123,7 +125,8 @@ static void test_contexts_come_and_go(void **state) {
     for (int i = 0; i < THREADS; i++) {
         test_problem made = listed_problem(i * 5, TILEFOLD_F32, TILEFOLD_F32);
         sharers[i] = (sharer){NULL, &w, make_tensors(&made), NULL};
-        sharers[i].expected = expected_output(&sharers[i].tensors);
+        sharers[i].expected = reference_output(&sharers[i].tensors);
+        assert_non_null(sharers[i].expected);
     }
     start_threads(live_and_die, sharers, sizeof *sharers);
     for (int i = 0; i < THREADS; i++) {
@@ -198,7 +201,7 @@ static int execute_cramped(void *argument) {
 
 static void test_threads_that_cannot_start(void **state) {
     (void)state;
-    if (!heap_is_watched()) skip(); /* a sanitizer needs the address space for itself */
+    if (!heap_is_watched() || on_vulkan()) skip(); /* a sanitizer needs the address space for itself */
     if (process_threads() < 0) skip();
     test_problem made = many_tiles_problem();
     way w = many_tiles_way(64, POOL_LIBRARY);
@@ -220,7 +223,7 @@ static int execute_in_child(void *argument) {
 
 static void test_fork(void **state) {
     (void)state;
-    if (!children_may_start_threads()) skip();
+    if (!children_may_start_threads() || on_vulkan()) skip(); /* drivers end at a fork */
     test_problem made = many_tiles_problem();
     way w = many_tiles_way(3, POOL_LIBRARY);
     bool declined;
@@ -240,7 +243,8 @@ static void test_fork(void **state) {
  * been written, and where it is OK they must be right: else *right is false, and standard error says why. */
 static tilefold_status run_resized(const tilefold_plan *plan, const way *w, const test_problem *smaller, bool *right) {
     tensors t = make_tensors(smaller);
-    void *expected = expected_output(&t), *got = malloc(tensors_output_bytes(&t) + 1);
+    void *expected = reference_output(&t), *got = malloc(tensors_output_bytes(&t) + 1);
+    assert_non_null(expected);
     prepared p;
     tilefold_message message = {""};
     tilefold_status status = prepare_execution(plan, &t, &p, &message);

@@ -196,16 +196,25 @@ static bool try_problem(const own_device *own, tilefold_context *context, const 
     return right;
 }
 
+/* A context that uses a CPU's vectors as they are, or computes as a GPU would. */
+static tilefold_context *open_context(const own_device *own, bool cpu_vectors) {
+    tilefold_vulkan_options options = own_options(own);
+    tilefold_vulkan_limits limits;
+    tilefold_vulkan_limits_init(&limits);
+    limits.cpu_vectors = cpu_vectors;
+    options.limits = &limits;
+    return own_context(&options);
+}
+
 /* ---------------------------------------------------------------------------------------------------------- tests ---- */
 
 /* Generated problems: crops, slices, transposed arrays, negative strides, groups, every type, biases of either type. */
 static void test_views(void **state) {
     (void)state;
-    for (int storage16 = 0; storage16 < 2; storage16++) {
-        own_device own = own_open(storage16);
-        tilefold_vulkan_options options = own_options(&own);
-        tilefold_context *context = own_context(&options);
-        problem_run run = begin_problems(40);
+    for (int kind = 0; kind < 4; kind++) {
+        own_device own = own_open(kind & 1);
+        tilefold_context *context = open_context(&own, kind & 2);
+        problem_run run = begin_problems(25);
         int failures = 0;
         for (int64_t i = 0; i < run.count && failures < 3; i++) {
             test_problem made = make_problem(problem_seed(&run, i), 20000);
@@ -237,11 +246,9 @@ static test_problem wide_problem(tilefold_op op, tilefold_layout layout, tilefol
 }
 
 /* Tensors of several bindings each: 64 KiB at a time. Such a binding does not resize. */
-static void test_windows(void **state) {
-    (void)state;
+static void try_windows(bool cpu_vectors) {
     own_device own = own_open(true);
-    tilefold_vulkan_options options = own_options(&own);
-    tilefold_context *context = own_context(&options);
+    tilefold_context *context = open_context(&own, cpu_vectors);
     rng r = rng_make(1, 32);
     for (int kind = 0; kind < 4; kind++) {
         test_problem made = wide_problem((tilefold_op)(kind & 1), (tilefold_layout)(kind >> 1),
@@ -262,6 +269,12 @@ static void test_windows(void **state) {
     tilefold_plan_destroy(plan);
     tilefold_context_destroy(context);
     own_close(&own);
+}
+
+static void test_windows(void **state) {
+    (void)state;
+    try_windows(true);
+    try_windows(false);
 }
 
 /* Without a queue a plan can be bound and recorded, not run. */
@@ -318,11 +331,9 @@ static bool check_smaller(const stage *s, const tilefold_problem *smaller) {
 
 /* One command buffer computes the plan's problem, then smaller ones, then the first again; larger ones are refused and leave
  * it as it was. */
-static void test_resize(void **state) {
-    (void)state;
+static void try_resize(bool cpu_vectors) {
     own_device own = own_open(true);
-    tilefold_vulkan_options options = own_options(&own);
-    tilefold_context *context = own_context(&options);
+    tilefold_context *context = open_context(&own, cpu_vectors);
     for (int op = TILEFOLD_CONV; op <= TILEFOLD_CONV_TRANSPOSE; op++) {
         test_problem made = wide_problem((tilefold_op)op, TILEFOLD_CHANNELS_FIRST, TILEFOLD_F32);
         made.problem.batch = 3;
@@ -344,6 +355,13 @@ static void test_resize(void **state) {
             wrong = made.problem;
             wrong.output_stride.batch *= 100; /* outside what was bound */
             assert_int_equal(tilefold_vulkan_resize(binding, &wrong, NULL), TILEFOLD_INVALID_ARGUMENT);
+            wrong = made.problem;
+            wrong.input_size[1] = 2;
+            wrong.input_stride.spatial[1] = -1; /* one element before it */
+            assert_int_equal(tilefold_vulkan_resize(binding, &wrong, NULL), TILEFOLD_INVALID_ARGUMENT);
+            wrong = made.problem;
+            wrong.output_stride.spatial[1] *= -1;
+            assert_int_equal(tilefold_vulkan_resize(binding, &wrong, NULL), TILEFOLD_INVALID_ARGUMENT);
             own_submit(&own, commands);
             if (!check_smaller(&s, &smaller)) fail_msg("size %d of operation %d", (int)i, op);
         }
@@ -353,6 +371,12 @@ static void test_resize(void **state) {
     }
     tilefold_context_destroy(context);
     own_close(&own);
+}
+
+static void test_resize(void **state) {
+    (void)state;
+    try_resize(true);
+    try_resize(false);
 }
 
 static void refuse(const tilefold_plan *plan, const tilefold_vulkan_tensors *tensors) {

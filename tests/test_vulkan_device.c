@@ -399,8 +399,14 @@ static void test_presets(void **state) {
 /* ------------------------------------------------------------------------------------------------------- shaders ---- */
 
 /* Few columns, whose shaders are the smallest: the layers' own checks are compiled into them by GPU-assisted validation. */
-static void check_shaders(tilefold_algorithm algorithm) {
-    tilefold_context *context = context_with_cache(NULL, 0);
+static void check_shaders(tilefold_algorithm algorithm, bool cpu_vectors) {
+    tilefold_vulkan_options options;
+    tilefold_vulkan_limits limits;
+    tilefold_vulkan_options_init(&options);
+    tilefold_vulkan_limits_init(&limits);
+    options.limits = &limits;
+    limits.cpu_vectors = cpu_vectors;
+    tilefold_context *context = own_context(&options);
     test_problem made = {.name = "few columns", .seed = 5, .data = DATA_UNIT};
     tilefold_problem *p = &made.problem;
     tilefold_problem_init(p, TILEFOLD_CONV_TRANSPOSE, TILEFOLD_F32, 2);
@@ -418,17 +424,19 @@ static void check_shaders(tilefold_algorithm algorithm) {
 
 static void test_direct_shader(void **state) {
     (void)state;
-    check_shaders(TILEFOLD_ALGORITHM_DIRECT);
+    check_shaders(TILEFOLD_ALGORITHM_DIRECT, true);
 }
 
 static void test_implicit_shader(void **state) {
     (void)state;
-    check_shaders(TILEFOLD_ALGORITHM_IMPLICIT);
+    check_shaders(TILEFOLD_ALGORITHM_IMPLICIT, true);
+    check_shaders(TILEFOLD_ALGORITHM_IMPLICIT, false);
 }
 
 static void test_unfold_shaders(void **state) {
     (void)state;
-    check_shaders(TILEFOLD_ALGORITHM_UNFOLD);
+    check_shaders(TILEFOLD_ALGORITHM_UNFOLD, true);
+    check_shaders(TILEFOLD_ALGORITHM_UNFOLD, false);
 }
 
 int main(void) {

@@ -13,224 +13,7 @@
 
 #include "counting.h"
 #include "runner.h"
-#include "vulkan/vulkan.h"
-#include "vulkan_own.h"
-
-/* ------------------------------------------------------------------------------------------------------- watcher ---- */
-
-enum { MOST_WORDS = TILEFOLD_VULKAN_MODULE_WORDS };
-
-/* What was asked for since forget(), and what to answer. */
-static struct {
-    PFN_vkGetInstanceProcAddr get;
-    PFN_vkGetDeviceProcAddr get_device;
-#define WATCHED(name) PFN_vk##name name;
-#define WATCHED_FUNCTIONS                                                                                              \
-    WATCHED(BeginCommandBuffer)                                                                                        \
-    WATCHED(CmdCopyBuffer)                                                                                             \
-    WATCHED(CmdDispatch)                                                                                               \
-    WATCHED(CmdPipelineBarrier)                                                                                        \
-    WATCHED(CmdPushConstants)                                                                                          \
-    WATCHED(CreateBuffer)                                                                                              \
-    WATCHED(CreateShaderModule)                                                                                        \
-    WATCHED(EndCommandBuffer)                                                                                          \
-    WATCHED(GetImageMemoryRequirements)                                                                                \
-    WATCHED(GetPhysicalDeviceQueueFamilyProperties)                                                                    \
-    WATCHED(GetQueryPoolResults)                                                                                       \
-    WATCHED(UpdateDescriptorSets)
-    WATCHED_FUNCTIONS
-#undef WATCHED
-    VkDeviceSize buffer_bytes;  /* of the largest buffer, */
-    VkDeviceSize buffers_bytes; /* of all of them, */
-    VkDeviceSize bound_bytes;   /* of the largest that a descriptor shows of one, */
-    VkDeviceSize image_bytes;   /* of the last image that was asked about */
-    uint32_t groups[3];         /* of a dispatch, on each axis; */
-    int64_t workgroups;         /* of all dispatches */
-    int32_t depth;              /* the most of a sum in one step */
-    bool unwaited, unseen;      /* work that nothing after it waits for; that the host does not wait for */
-    int unordered; /* dispatches and copies that did not wait for those before them, or images that did not */
-    int hidden;    /* command buffers that ended before the host could see what they wrote */
-    int images;    /* taken to their layout */
-    uint32_t module[MOST_WORDS + TILEFOLD_VULKAN_MODE_WORDS];
-    size_t module_words; /* the last shader's */
-    uint32_t timestamp_bits;
-    uint64_t timestamps[2];
-    VkResult timestamps_result;
-} watched;
-
-static void forget(void) {
-    watched.buffer_bytes = watched.buffers_bytes = watched.bound_bytes = 0;
-    watched.groups[0] = watched.groups[1] = watched.groups[2] = 0;
-    watched.workgroups = watched.depth = 0;
-    watched.unordered = watched.hidden = watched.images = 0;
-}
-
-static VKAPI_ATTR VkResult VKAPI_CALL watch_CreateBuffer(VkDevice device, const VkBufferCreateInfo *info,
-                                                         const VkAllocationCallbacks *allocator, VkBuffer *buffer) {
-    if (info->size > watched.buffer_bytes) watched.buffer_bytes = info->size;
-    watched.buffers_bytes += info->size;
-    return watched.CreateBuffer(device, info, allocator, buffer);
-}
-
-static VKAPI_ATTR void VKAPI_CALL watch_GetImageMemoryRequirements(VkDevice device, VkImage image,
-                                                                   VkMemoryRequirements *needs) {
-    watched.GetImageMemoryRequirements(device, image, needs);
-    watched.image_bytes = needs->size;
-}
-
-static VKAPI_ATTR void VKAPI_CALL watch_UpdateDescriptorSets(VkDevice device, uint32_t count,
-                                                             const VkWriteDescriptorSet *writes, uint32_t copies,
-                                                             const VkCopyDescriptorSet *copy) {
-    for (uint32_t i = 0; i < count; i++)
-        if (writes[i].descriptorType == VK_DESCRIPTOR_TYPE_STORAGE_BUFFER &&
-            writes[i].pBufferInfo->range > watched.bound_bytes)
-            watched.bound_bytes = writes[i].pBufferInfo->range;
-    watched.UpdateDescriptorSets(device, count, writes, copies, copy);
-}
-
-static VKAPI_ATTR VkResult VKAPI_CALL watch_BeginCommandBuffer(VkCommandBuffer commands,
-                                                               const VkCommandBufferBeginInfo *info) {
-    watched.unwaited = true; /* for what an earlier submission did */
-    watched.unseen = false;
-    return watched.BeginCommandBuffer(commands, info);
-}
-
-static void watch_work(void) {
-    watched.unordered += watched.unwaited;
-    watched.unwaited = watched.unseen = true;
-}
-
-static VKAPI_ATTR void VKAPI_CALL watch_CmdDispatch(VkCommandBuffer commands, uint32_t x, uint32_t y, uint32_t z) {
-    const uint32_t groups[3] = {x, y, z};
-    for (int i = 0; i < 3; i++)
-        if (groups[i] > watched.groups[i]) watched.groups[i] = groups[i];
-    watched.workgroups += (int64_t)x * y * z;
-    watch_work();
-    watched.CmdDispatch(commands, x, y, z);
-}
-
-static VKAPI_ATTR void VKAPI_CALL watch_CmdCopyBuffer(VkCommandBuffer commands, VkBuffer from, VkBuffer to,
-                                                      uint32_t count, const VkBufferCopy *regions) {
-    watch_work();
-    watched.CmdCopyBuffer(commands, from, to, count, regions);
-}
-
-static bool has_all(VkFlags flags, VkFlags wanted) { return (flags & wanted) == wanted; }
-
-static void watch_memory(VkPipelineStageFlags from, VkPipelineStageFlags to, const VkMemoryBarrier *barrier) {
-    const VkPipelineStageFlags work = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
-    const VkAccessFlags written = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-                        used = written | VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_TRANSFER_READ_BIT;
-    if (!has_all(from, work) || !has_all(barrier->srcAccessMask, written)) return;
-    if (has_all(to, work) && has_all(barrier->dstAccessMask, used)) watched.unwaited = false;
-    if (has_all(to, VK_PIPELINE_STAGE_HOST_BIT) && has_all(barrier->dstAccessMask, VK_ACCESS_HOST_READ_BIT))
-        watched.unseen = false;
-}
-
-/* An image goes from any layout to GENERAL when shaders are done with it, and before others begin. */
-static void watch_image(VkPipelineStageFlags from, VkPipelineStageFlags to, const VkImageMemoryBarrier *barrier) {
-    const VkPipelineStageFlags shaders = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT;
-    const VkAccessFlags writes = VK_ACCESS_SHADER_WRITE_BIT, uses = writes | VK_ACCESS_SHADER_READ_BIT;
-    bool waits = has_all(from, shaders) && has_all(to, shaders) && has_all(barrier->srcAccessMask, writes) &&
-                 has_all(barrier->dstAccessMask, uses) && barrier->newLayout == VK_IMAGE_LAYOUT_GENERAL;
-    watched.unordered += !waits;
-    watched.images++;
-}
-
-static VKAPI_ATTR void VKAPI_CALL watch_CmdPipelineBarrier(VkCommandBuffer commands, VkPipelineStageFlags from,
-                                                           VkPipelineStageFlags to, VkDependencyFlags flags,
-                                                           uint32_t memories, const VkMemoryBarrier *memory,
-                                                           uint32_t buffers, const VkBufferMemoryBarrier *buffer,
-                                                           uint32_t images, const VkImageMemoryBarrier *image) {
-    for (uint32_t i = 0; i < memories; i++) watch_memory(from, to, &memory[i]);
-    for (uint32_t i = 0; i < images; i++) watch_image(from, to, &image[i]);
-    watched.CmdPipelineBarrier(commands, from, to, flags, memories, memory, buffers, buffer, images, image);
-}
-
-static VKAPI_ATTR VkResult VKAPI_CALL watch_EndCommandBuffer(VkCommandBuffer commands) {
-    watched.hidden += watched.unseen;
-    return watched.EndCommandBuffer(commands);
-}
-
-static VKAPI_ATTR void VKAPI_CALL watch_CmdPushConstants(VkCommandBuffer commands, VkPipelineLayout layout,
-                                                         VkShaderStageFlags stages, uint32_t offset, uint32_t bytes,
-                                                         const void *values) {
-    tilefold_vulkan_step step;
-    if (bytes == sizeof step) {
-        memcpy(&step, values, sizeof step);
-        if (step.k_end - step.k_begin > watched.depth) watched.depth = step.k_end - step.k_begin;
-    }
-    watched.CmdPushConstants(commands, layout, stages, offset, bytes, values);
-}
-
-static VKAPI_ATTR VkResult VKAPI_CALL watch_CreateShaderModule(VkDevice device, const VkShaderModuleCreateInfo *info,
-                                                               const VkAllocationCallbacks *allocator,
-                                                               VkShaderModule *module) {
-    watched.module_words = info->codeSize / 4;
-    if (watched.module_words <= MOST_WORDS) memcpy(watched.module, info->pCode, info->codeSize);
-    return watched.CreateShaderModule(device, info, allocator, module);
-}
-
-static VKAPI_ATTR void VKAPI_CALL watch_GetPhysicalDeviceQueueFamilyProperties(VkPhysicalDevice device, uint32_t *count,
-                                                                               VkQueueFamilyProperties *families) {
-    watched.GetPhysicalDeviceQueueFamilyProperties(device, count, families);
-    for (uint32_t i = 0; families && watched.timestamp_bits && i < *count; i++)
-        families[i].timestampValidBits = watched.timestamp_bits;
-}
-
-static VKAPI_ATTR VkResult VKAPI_CALL watch_GetQueryPoolResults(VkDevice device, VkQueryPool pool, uint32_t first,
-                                                                uint32_t count, size_t bytes, void *data,
-                                                                VkDeviceSize stride, VkQueryResultFlags flags) {
-    if (!watched.timestamp_bits)
-        return watched.GetQueryPoolResults(device, pool, first, count, bytes, data, stride, flags);
-    if (watched.timestamps_result == VK_SUCCESS) memcpy(data, watched.timestamps, sizeof watched.timestamps);
-    return watched.timestamps_result;
-}
-
-/* The watcher of a function, which calls the real one from now on; or that itself. */
-static PFN_vkVoidFunction watch(const char *name, PFN_vkVoidFunction found) {
-#define WATCHED(function)                                                                                              \
-    if (found && strcmp(name, "vk" #function) == 0) {                                                                  \
-        watched.function = (PFN_vk##function)found;                                                                    \
-        return (PFN_vkVoidFunction)watch_##function;                                                                   \
-    }
-    WATCHED_FUNCTIONS
-#undef WATCHED
-    return found;
-}
-
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL watch_device_proc(VkDevice device, const char *name) {
-    return watch(name, watched.get_device(device, name));
-}
-
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL watch_proc(VkInstance instance, const char *name) {
-    PFN_vkVoidFunction found = watched.get(instance, name);
-    if (strcmp(name, "vkGetDeviceProcAddr") != 0) return watch(name, found);
-    watched.get_device = (PFN_vkGetDeviceProcAddr)found;
-    return (PFN_vkVoidFunction)watch_device_proc;
-}
-
-static tilefold_vulkan_options watched_options(const own_device *own) {
-    tilefold_vulkan_options options = own_options(own);
-    options.get_instance_proc_addr = watch_proc;
-    watched.get = own->GetInstanceProcAddr;
-    forget();
-    return options;
-}
-
-/* A device of tilefold's own, watched. */
-static tilefold_context *watched_context(const own_device *own, bool cpu_vectors) {
-    tilefold_vulkan_options options;
-    tilefold_vulkan_limits limits;
-    tilefold_vulkan_options_init(&options);
-    tilefold_vulkan_limits_init(&limits);
-    options.get_instance_proc_addr = watch_proc;
-    options.limits = &limits;
-    limits.cpu_vectors = cpu_vectors;
-    watched.get = own->GetInstanceProcAddr;
-    forget();
-    return own_context(&options);
-}
+#include "vulkan_watch.h"
 
 /* ------------------------------------------------------------------------------------------------------- helpers ---- */
 
@@ -376,6 +159,132 @@ static void test_cut_weights(void **state) {
         }
         tilefold_context_destroy(context);
     }
+    own_close(&own);
+}
+
+/* ------------------------------------------------------------------------------------------------------- binding ---- */
+
+/* Buffers for the tensors of a plan, at an offset that is aligned to nothing but an element. */
+typedef struct stage {
+    own_buffer input, weight, output, scratch;
+    tilefold_vulkan_tensors tensors;
+} stage;
+
+enum { ODD_OFFSET = 4 };
+
+static own_buffer buffer_of(const own_device *own, const guarded *memory) {
+    own_buffer made = own_buffer_new(own, ODD_OFFSET + memory->bytes + 64);
+    memcpy(made.mapped + ODD_OFFSET, memory->data, memory->bytes);
+    return made;
+}
+
+static stage set_up(const own_device *own, const tilefold_plan *plan, const tensors *t) {
+    tilefold_vulkan_requirements needs;
+    tilefold_vulkan_requirements_init(&needs);
+    assert_int_equal(tilefold_vulkan_get_requirements(plan, &needs, NULL), TILEFOLD_OK);
+    stage s = {buffer_of(own, &t->input), buffer_of(own, &t->weight), buffer_of(own, &t->output), {0}, {0}};
+    if (needs.scratch_bytes > 0) s.scratch = own_buffer_new(own, (size_t)needs.scratch_bytes);
+    tilefold_vulkan_tensors_init(&s.tensors);
+    s.tensors.input = (tilefold_vulkan_range){s.input.buffer, ODD_OFFSET, 0};
+    s.tensors.weight = (tilefold_vulkan_range){s.weight.buffer, ODD_OFFSET, 0};
+    s.tensors.output = (tilefold_vulkan_range){s.output.buffer, ODD_OFFSET, 0};
+    s.tensors.scratch = (tilefold_vulkan_range){s.scratch.buffer, 0, 0};
+    return s;
+}
+
+static void take_down(const own_device *own, stage *s) {
+    own_buffer_delete(own, &s->input);
+    own_buffer_delete(own, &s->weight);
+    own_buffer_delete(own, &s->output);
+    if (s->scratch.buffer) own_buffer_delete(own, &s->scratch);
+}
+
+/* Everything that is allocated to bind a plan, on the host and on the device, is what the plan said, and with it within the
+ * limit: the plan, the binding, the constants, the scratch, the image. */
+static void check_accounts(const own_device *own, ledger *l, tilefold_context *context, const test_problem *made,
+                           tilefold_plan_options *options) {
+    tensors t = make_tensors(made);
+    options->scratch_limit_bytes = INT64_MAX;
+    for (int least = 0; least < 2; least++) {
+        int64_t before = l->live;
+        tilefold_plan *plan = make_a_plan(context, made, options);
+        tilefold_plan_info info = get_info(plan);
+        int64_t of_plan = l->live - before;
+        int64_t image = options->storage == TILEFOLD_STORAGE_BUFFER ? 0 : (int64_t)watched.image_bytes;
+        assert_int_equal(of_plan, info.plan_bytes);
+        stage s = set_up(own, plan, &t);
+        tilefold_vulkan_binding *binding;
+        forget();
+        before = l->live;
+        assert_int_equal(tilefold_vulkan_bind(plan, &s.tensors, &binding, NULL), TILEFOLD_OK);
+        int64_t of_binding = l->live - before;
+        assert_true(of_binding > 0 && watched.buffers_bytes > 0);
+        assert_int_equal(of_binding + (int64_t)watched.buffers_bytes + (int64_t)s.scratch.bytes + image,
+                         info.scratch_bytes);
+        assert_true(info.scratch_bytes + info.plan_bytes <= options->scratch_limit_bytes);
+        options->scratch_limit_bytes = info.min_scratch_bytes;
+        tilefold_vulkan_binding_destroy(binding);
+        take_down(own, &s);
+        tilefold_plan_destroy(plan);
+    }
+    free_tensors(&t);
+}
+
+static void test_accounts(void **state) {
+    (void)state;
+    own_device own = own_open(true);
+    tilefold_vulkan_options vulkan = watched_options(&own);
+    tilefold_context_options options;
+    tilefold_context_options_init(&options);
+    ledger l = {0};
+    options.allocator = ledger_allocator(&l);
+    tilefold_context *context;
+    assert_int_equal(tilefold_vulkan_context_create(&options, &vulkan, &context, NULL), TILEFOLD_OK);
+    for (int i = 0; i < 6; i++) {
+        tilefold_plan_options plan = plan_options(i < 3 ? algorithms[i] : TILEFOLD_ALGORITHM_UNFOLD, 0);
+        plan.storage = i < 3 ? TILEFOLD_STORAGE_BUFFER : (tilefold_storage)(i - 3);
+        plan.bind_buffers = true;
+        if (i < 3) plan.max_buffer_bytes = 32768; /* several windows, and so a large binding */
+        test_problem made = square_problem(16, 16, 1, 62, TILEFOLD_CHANNELS_LAST, TILEFOLD_F32);
+        check_accounts(&own, &l, context, &made, &plan);
+    }
+    tilefold_context_destroy(context);
+    assert_int_equal(l.live, 0);
+    own_close(&own);
+}
+
+/* A window begins at a multiple of the device's alignment, before the tensor does: max_buffer holds for what is bound, also where
+ * it is the tensor's very size. */
+static void test_windows_keep_to_max_buffer(void **state) {
+    (void)state;
+    enum { ELEMENTS = 4096 };
+    own_device own = own_open(true);
+    tilefold_vulkan_options vulkan = watched_options(&own);
+    tilefold_context *context = own_context(&vulkan);
+    test_problem made = {.name = "line", .seed = 5, .data = DATA_INTEGER};
+    tilefold_problem_init(&made.problem, TILEFOLD_CONV, TILEFOLD_F32, 1);
+    made.problem.input_size[0] = ELEMENTS;
+    assert_int_equal(tilefold_problem_set_layout(&made.problem, TILEFOLD_CHANNELS_FIRST, NULL), TILEFOLD_OK);
+    tilefold_plan_options options = plan_options(TILEFOLD_ALGORITHM_DIRECT, 1 << 20);
+    options.bind_buffers = true;
+    options.max_buffer_bytes = ELEMENTS * 4;
+    tensors t = make_tensors(&made);
+    tilefold_plan *plan = make_a_plan(context, &made, &options);
+    stage s = set_up(&own, plan, &t);
+    tilefold_vulkan_binding *binding;
+    forget();
+    assert_int_equal(tilefold_vulkan_bind(plan, &s.tensors, &binding, NULL), TILEFOLD_OK);
+    assert_in_range(watched.bound_bytes, 1, options.max_buffer_bytes);
+    assert_int_equal(tilefold_vulkan_run(binding, NULL, NULL), TILEFOLD_OK);
+    assert_true(watched.workgroups > 0 && watched.hidden == 0 && watched.unordered == 0);
+    void *expected = expected_output(&t);
+    assert_memory_equal(s.output.mapped + ODD_OFFSET, expected, ELEMENTS * 4);
+    free(expected);
+    tilefold_vulkan_binding_destroy(binding);
+    take_down(&own, &s);
+    tilefold_plan_destroy(plan);
+    free_tensors(&t);
+    tilefold_context_destroy(context);
     own_close(&own);
 }
 
@@ -549,10 +458,16 @@ static void test_timestamps(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lowered_limits),  cmocka_unit_test(test_max_buffer_of_a_plan),
-        cmocka_unit_test(test_cut_weights),     cmocka_unit_test(test_direct_fills_workgroups),
-        cmocka_unit_test(test_steps_are_short), cmocka_unit_test(test_barriers),
-        cmocka_unit_test(test_float_modes),     cmocka_unit_test(test_timestamps),
+        cmocka_unit_test(test_lowered_limits),
+        cmocka_unit_test(test_max_buffer_of_a_plan),
+        cmocka_unit_test(test_cut_weights),
+        cmocka_unit_test(test_accounts),
+        cmocka_unit_test(test_windows_keep_to_max_buffer),
+        cmocka_unit_test(test_direct_fills_workgroups),
+        cmocka_unit_test(test_steps_are_short),
+        cmocka_unit_test(test_barriers),
+        cmocka_unit_test(test_float_modes),
+        cmocka_unit_test(test_timestamps),
     };
     cmocka_set_test_filter(getenv("TILEFOLD_TEST_FILTER"));
     return cmocka_run_group_tests_name("vulkan watched", tests, NULL, NULL);

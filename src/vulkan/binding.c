@@ -295,17 +295,28 @@ tilefold_status tilefold_vulkan_record(const tilefold_vulkan_binding *b, VkComma
 
 /* ------------------------------------------------------------------------------------------------------- resize ---- */
 
-/* The smaller problem's chunk, laid over what is bound. */
+static bool reads_nothing(const tilefold_geometry *g) {
+    for (int at = 0; at < TILEFOLD_AXES; at++)
+        if (g->axis[at].input == 0) return true;
+    return false;
+}
+
+/* The smaller problem's chunk, laid over what is bound. What is bound begins before the plan's elements do, and is not to be
+ * touched there. */
 static tilefold_status fit_chunk(const tilefold_vulkan_binding *b, tilefold_vulkan_chunk *chunk,
                                  tilefold_message *message) {
+    const tilefold_vulkan_chunking chunking = chunking_of(b);
+    tilefold_vulkan_chunk planned;
+    tilefold_vulkan_get_chunk(&b->plan->geometry, &chunking, 0, &planned);
+    if (reads_nothing(&chunk->geometry)) chunk->window[TILEFOLD_INPUT] = planned.window[TILEFOLD_INPUT];
     for (int tensor = 0; tensor < TILEFOLD_TENSORS; tensor++) {
-        const tilefold_vulkan_bound *bound = &b->bound[tensor];
         if (!has_tensor(b, tensor)) continue;
-        tilefold_vulkan_bound bytes = touched(b, tensor, &chunk->window[tensor]);
-        if (bytes.offset < bound->offset || bytes.offset + bytes.bytes > bound->offset + bound->bytes)
+        tilefold_vulkan_bound bytes = touched(b, tensor, &chunk->window[tensor]),
+                              most = touched(b, tensor, &planned.window[tensor]);
+        if (bytes.offset < most.offset || bytes.offset + bytes.bytes > most.offset + most.bytes)
             return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT,
                                  "a tensor's elements reach outside those of the problem that was bound");
-        place(b, tensor, bound, &chunk->window[tensor]);
+        place(b, tensor, &b->bound[tensor], &chunk->window[tensor]);
     }
     return TILEFOLD_OK;
 }
