@@ -194,6 +194,7 @@ static void write_row(const char *name, const bench_result *result, double peak)
     tilefold_cli_json_number(&json, "peak_fraction", gflops_of(result) * 1e9 / peak);
     tilefold_cli_json_integer(&json, "scratch_bytes", result->info.scratch_bytes);
     tilefold_cli_json_string(&json, "algorithm", tilefold_algorithm_name(result->info.algorithm));
+    tilefold_cli_json_string(&json, "math", tilefold_math_name(result->info.math));
     tilefold_cli_json_close(&json, '}');
     putchar('\n');
 }

@@ -47,6 +47,7 @@ typedef enum option_id {
     OPTION_SCRATCH,
     OPTION_MAX_BUFFER,
     OPTION_DEVICE,
+    OPTION_MATH,
     OPTION_ALGORITHM,
     OPTION_STORAGE,
     OPTION_THREADS,
@@ -91,6 +92,9 @@ static const struct option_row {
     [OPTION_MAX_BUFFER] = {"max-buffer", "BYTES", BOTH | PLAN, "bytes, or 64KiB, 16MiB, 1GiB; at least 1",
                            "the device's limit"},
     [OPTION_DEVICE] = {"device", "DEVICE", BOTH | PLAN | BENCH, "cpu, vulkan or vulkan:N", "cpu"},
+    [OPTION_MATH] = {"math", "KIND", BOTH | PLAN | BENCH,
+                     "exact or fast: fewer multiplications and other bits where that gains; the plan says which",
+                     "exact"},
     [OPTION_ALGORITHM] = {"algorithm", "NAME", BOTH | PLAN | BENCH, "auto, unfold, implicit or direct", "auto"},
     [OPTION_STORAGE] = {"storage", "KIND", BOTH | PLAN | BENCH, "buffer, texture2d or texture3d (Vulkan only)",
                         "buffer"},
@@ -134,6 +138,7 @@ const char *tilefold_cli_storage_name(tilefold_storage storage) { return storage
 
 static bool apply_word(option_id id, const char *text, tilefold_cli_options *options) {
     static const char *const layouts[] = {"channels-first", "channels-last", NULL};
+    static const char *const maths[] = {"exact", "fast", NULL};
     static const char *const algorithms[] = {"auto", "unfold", "implicit", "direct", NULL};
     static const char *const isas[] = {"portable", "avx2", "avx512", "neon", NULL};
     static const char *const types[] = {"f32", "f16", "bf16", NULL};
@@ -142,6 +147,10 @@ static bool apply_word(option_id id, const char *text, tilefold_cli_options *opt
     case OPTION_LAYOUT:
         if (!tilefold_cli_parse_word(text, layouts, &place)) return false;
         options->layout = (tilefold_layout)place;
+        return true;
+    case OPTION_MATH:
+        if (!tilefold_cli_parse_word(text, maths, &place)) return false;
+        options->plan.math = (tilefold_math)place;
         return true;
     case OPTION_ALGORITHM:
         if (!tilefold_cli_parse_word(text, algorithms, &place)) return false;

@@ -89,6 +89,8 @@ void tilefold_cli_report_plan(tilefold_cli_json *json, const tilefold_cli_option
     tilefold_cli_json_integer(json, "tiles", info->tiles);
     tilefold_cli_json_integer(json, "phases", info->phases);
     tilefold_cli_json_integer(json, "macs", info->macs);
+    tilefold_cli_json_string(json, "math", tilefold_math_name(info->math));
+    tilefold_cli_json_number(json, "error_bound", info->error_bound);
 }
 
 int tilefold_cli_print_plan(const tilefold_plan *plan) {

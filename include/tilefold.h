@@ -348,6 +348,17 @@ typedef enum tilefold_storage {
     TILEFOLD_STORAGE_TEXTURE3D, /* output width x rows of the tile x K/4 */
 } tilefold_storage;
 
+/* Which arithmetic. EXACT is what THE SAME BITS above describes. FAST may compute with fewer multiplications (Winograd, for
+ * 3-tap axes of stride 1 on the CPU) and so give other bits. Whether it does, and how, depends on the problem alone, so these bits
+ * depend on neither limit, threads, instruction set, layout nor prepacking either; where it would gain nothing (few channels, few
+ * outputs, other kernels) or the algorithm asked for is another, the plan is EXACT, and says so. Two things are different with it:
+ * an infinite or NaN element of the input spoils all outputs of the blocks that read it, of 4 along each of those axes and counted
+ * from output 0, and elements beyond a hundredth of the largest number may overflow. */
+typedef enum tilefold_math { TILEFOLD_MATH_EXACT = 0, TILEFOLD_MATH_FAST } tilefold_math;
+
+/* "exact", "fast"; NULL for a value outside the enumeration. */
+TILEFOLD_API const char *tilefold_math_name(tilefold_math math);
+
 #define TILEFOLD_DEFAULT_SCRATCH_LIMIT_BYTES (16 * INT64_C(1048576))
 
 typedef struct tilefold_plan_options {
@@ -359,10 +370,11 @@ typedef struct tilefold_plan_options {
     bool prepack_weights;         /* hold a packed copy of the weights outside the limit */
     bool bind_buffers;            /* Vulkan only: the plan is for tensors in buffers, see tilefold_vulkan.h; it is bound
                                      and recorded, tilefold_execute() refuses it */
-    uint8_t reserved[6];
+    uint8_t reserved[2];
+    tilefold_math math; /* FAST allows it, where it gains */
 } tilefold_plan_options;
 
-/* 16 MiB, the device's buffer limit, auto, buffer, prepacked. */
+/* 16 MiB, the device's buffer limit, auto, buffer, prepacked, exact. */
 TILEFOLD_API void tilefold_plan_options_init_sized(tilefold_plan_options *options, size_t struct_size);
 static inline void tilefold_plan_options_init(tilefold_plan_options *options) {
     tilefold_plan_options_init_sized(options, sizeof *options);
@@ -397,7 +409,13 @@ typedef struct tilefold_plan_info {
     int64_t tiles;               /* units of work, each a window of output positions of one phase; on Vulkan, where
                                             tensors are brought to the device in thousands of pieces, at most so many */
     int64_t phases;              /* residue classes of output positions, empty ones included */
-    int64_t macs;                /* multiply-adds that will be done. INT64_MAX where that does not fit */
+    int64_t macs;                /* multiply-adds that will be done, or, where math is FAST, that EXACT would
+                                            do. INT64_MAX where that does not fit */
+    tilefold_math math;          /* that runs */
+    uint8_t reserved[4];
+    /* How far from the real sum an output can be at worst, before its last rounding to the tensor's type:
+     * error_bound * (|bias| + the largest |input| that it may read * the sum of its |weights|). Typical errors are far smaller. */
+    double error_bound;
 } tilefold_plan_info;
 
 /* All zero but the size. */

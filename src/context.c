@@ -39,6 +39,11 @@ const char *tilefold_algorithm_name(tilefold_algorithm algorithm) {
     return (size_t)algorithm < sizeof names / sizeof names[0] ? names[algorithm] : NULL;
 }
 
+const char *tilefold_math_name(tilefold_math math) {
+    static const char *const names[] = {"exact", "fast"};
+    return (size_t)math < sizeof names / sizeof names[0] ? names[math] : NULL;
+}
+
 size_t tilefold_device_count(void) {
     size_t count = 0;
     for (int kind = 0; kind < DEVICE_KINDS; kind++) count += devices[kind]->count();

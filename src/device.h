@@ -31,7 +31,8 @@ typedef struct tilefold_device {
     void (*close)(tilefold_context *context);
 
     /* Decides how to compute plan->geometry, which it may fold, and fills in plan->state and plan->info, all but the fields
-     * the core fills in: output_size, scratch_limit_bytes, plan_bytes, full_unfold_bytes, phases, macs. The scratch it asks
+     * the core fills in: output_size, scratch_limit_bytes, plan_bytes, full_unfold_bytes, phases, macs, and of exact arithmetic
+     * error_bound. The scratch it asks
      * for is at most plan->scratch_limit_bytes; min_ and ideal_scratch_bytes are limits, so plan->own_bytes is part of them. */
     tilefold_status (*plan)(tilefold_plan *plan, tilefold_message *message);
     void (*release)(tilefold_plan *plan);

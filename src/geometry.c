@@ -453,6 +453,14 @@ int tilefold_axis_get_kinds(const tilefold_axis *axis, tilefold_axis_kind kinds[
     return used;
 }
 
+/* A sum of n products, each product and each addition rounded once: at most (n + 1) units of 2^-24 of the sum of magnitudes
+ * (Jeannerod and Rump, Improved error bounds for inner products in floating-point arithmetic, 2013); fused, less. */
+double tilefold_geometry_error_bound(const tilefold_geometry *geometry) {
+    double links = (double)geometry->in_channels;
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++) links *= (double)geometry->axis[axis].kernel;
+    return (links + 2) * 0x1p-24;
+}
+
 int64_t tilefold_geometry_macs(const tilefold_geometry *geometry) {
     int64_t macs = tilefold_saturating_multiply(geometry->batch, geometry->groups);
     macs = tilefold_saturating_multiply(macs, geometry->in_channels);

@@ -127,6 +127,8 @@ int tilefold_axis_get_kinds(const tilefold_axis *axis, tilefold_axis_kind kinds[
 
 /* Figures of the whole problem, saturating at INT64_MAX. */
 int64_t tilefold_geometry_macs(const tilefold_geometry *geometry);
+/* Of the definition's chain: see tilefold_plan_info. */
+double tilefold_geometry_error_bound(const tilefold_geometry *geometry);
 int64_t tilefold_geometry_phases(const tilefold_geometry *geometry);
 int64_t tilefold_geometry_full_unfold_bytes(const tilefold_geometry *geometry);
 

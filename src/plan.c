@@ -16,6 +16,8 @@ static tilefold_status check_options(const tilefold_plan_options *options, tilef
                              (long long)options->scratch_limit_bytes, (long long)options->max_buffer_bytes);
     if (!tilefold_algorithm_name(options->algorithm))
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "algorithm %d is unknown", (int)options->algorithm);
+    if (!tilefold_math_name(options->math))
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "math %d is unknown", (int)options->math);
     if (options->storage < TILEFOLD_STORAGE_BUFFER || options->storage > TILEFOLD_STORAGE_TEXTURE3D)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "storage %d is unknown", (int)options->storage);
     return TILEFOLD_OK;
@@ -29,6 +31,7 @@ static void fill_info(tilefold_plan *plan) {
     info->full_unfold_bytes = tilefold_geometry_full_unfold_bytes(&plan->geometry);
     info->phases = tilefold_geometry_phases(&plan->geometry);
     info->macs = tilefold_geometry_macs(&plan->geometry);
+    if (info->math == TILEFOLD_MATH_EXACT) info->error_bound = tilefold_geometry_error_bound(&plan->geometry);
     for (int32_t axis = 0; axis < plan->problem.rank; axis++)
         info->output_size[axis] = plan->geometry.axis[TILEFOLD_AXES - plan->problem.rank + axis].output;
 }
@@ -130,6 +133,9 @@ size_t tilefold_plan_print(const tilefold_plan *plan, char *text, size_t bytes) 
     print(&buffer, "  weights      %lld bytes packed\n", (long long)info->packed_weight_bytes);
     print(&buffer, "  work         %lld multiply-adds in %lld phases, %lld tiles\n", (long long)info->macs,
           (long long)info->phases, (long long)info->tiles);
+    bool declined = plan->options.math != info->math;
+    print(&buffer, "  math         %s%s, error at most %.2g x (|bias| + largest |input| x sum of |weights|)\n",
+          tilefold_math_name(info->math), declined ? " (fast gains nothing here)" : "", info->error_bound);
     size_t room = buffer.length < bytes ? bytes - buffer.length : 0;
     return buffer.length + plan->context->device->print(plan, room ? text + buffer.length : NULL, room);
 }

@@ -7,6 +7,16 @@ int64_t tilefold_class_columns(const tilefold_tiling *tiling, const tilefold_axi
     return tiling->columns * part[0].class_folds * part[1].class_folds * part[2].class_folds;
 }
 
+static int64_t in_units(int64_t count, int64_t unit) { return unit > 1 ? tilefold_ceil_div(count, unit) : count; }
+
+int64_t tilefold_positions(const tilefold_tiling *tiling, int64_t z, int64_t y, int64_t x) {
+    return in_units(z, tiling->unit[0]) * in_units(y, tiling->unit[1]) * in_units(x, tiling->unit[2]);
+}
+
+static int64_t part_positions(const tilefold_tiling *tiling, const tilefold_axis_part part[TILEFOLD_AXES]) {
+    return tilefold_positions(tiling, part[0].count, part[1].count, part[2].count);
+}
+
 /* Cuts `size` into as few pieces of at most `most` as will do, all but the last of equal size, a multiple of granule. */
 static int64_t cut_evenly(int64_t size, int64_t most, int64_t granule, int64_t *each) {
     int64_t pieces = tilefold_ceil_div(size, most);
@@ -43,7 +53,7 @@ int64_t tilefold_tiles_per_group(const tilefold_geometry *geometry, const tilefo
         for (int y = 0; y < used[1]; y++)
             for (int x = 0; x < used[2]; x++) {
                 const tilefold_axis_kind *kz = &kinds[0][z], *ky = &kinds[1][y], *kx = &kinds[2][x];
-                int64_t tiles = count_tiles(tiling, kz->count * ky->count * kx->count,
+                int64_t tiles = count_tiles(tiling, tilefold_positions(tiling, kz->count, ky->count, kx->count),
                                             tiling->columns * kz->folds * ky->folds * kx->folds);
                 tiles = tilefold_saturating_multiply(tiles, kz->parts);
                 tiles = tilefold_saturating_multiply(tiles, ky->parts);
@@ -60,11 +70,9 @@ int64_t tilefold_tiles_total(const tilefold_geometry *geometry, const tilefold_t
 /* Works out the tiles of the part in hand. */
 static void enter_part(tilefold_tile_walk *walk) {
     tilefold_tile *tile = &walk->tile;
-    int64_t positions = 1;
-    for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++)
         tile->part[axis] = tilefold_axis_get_part(&walk->geometry->axis[axis], walk->at[axis]);
-        positions *= tile->part[axis].count;
-    }
+    int64_t positions = part_positions(&walk->tiling, tile->part);
     walk->position_tiles = walk->column_tiles = 0;
     if (positions == 0) return;
     int64_t columns = tilefold_class_columns(&walk->tiling, tile->part);
@@ -105,7 +113,7 @@ const tilefold_tile *tilefold_tile_walk_to(tilefold_tile_walk *walk, int64_t num
     while (within >= walk->first_tile + walk->position_tiles * walk->column_tiles) next_part(walk);
 
     tilefold_tile *tile = &walk->tile;
-    int64_t positions = tile->part[0].count * tile->part[1].count * tile->part[2].count;
+    int64_t positions = part_positions(&walk->tiling, tile->part);
     int64_t columns = tilefold_class_columns(&walk->tiling, tile->part);
     int64_t position_tile = (within - walk->first_tile) / walk->column_tiles;
     int64_t column_tile = (within - walk->first_tile) % walk->column_tiles;

@@ -21,9 +21,11 @@
 
 /* How a problem is cut. */
 typedef struct tilefold_tiling {
-    int64_t groups;           /* the geometry's, or 1 where an algorithm takes all groups as columns */
-    int64_t columns;          /* of one fold: output channels per group, or all channels */
-    int64_t positions;        /* at most so many in a tile */
+    int64_t
+        unit[TILEFOLD_AXES]; /* outputs to a position along each axis, the last position having fewer; 0 stands for 1 */
+    int64_t groups;          /* the geometry's, or 1 where an algorithm takes all groups as columns */
+    int64_t columns;         /* of one fold: output channels per group, or all channels */
+    int64_t positions;       /* at most so many in a tile */
     int64_t position_granule; /* tiles begin at multiples of it; divides `positions` */
     int64_t block_columns;    /* at most so many columns in a tile */
     int64_t column_granule;   /* column blocks begin at multiples of it; divides block_columns */
@@ -48,6 +50,9 @@ typedef struct tilefold_tile_walk {
     int64_t position_tiles, column_tiles, positions_each, columns_each;
     tilefold_tile tile;
 } tilefold_tile_walk;
+
+/* Positions of a part with so many outputs along its axes. */
+int64_t tilefold_positions(const tilefold_tiling *tiling, int64_t z, int64_t y, int64_t x);
 
 /* Tiles of one group of one image, and of everything. Saturating. */
 int64_t tilefold_tiles_per_group(const tilefold_geometry *geometry, const tilefold_tiling *tiling);

@@ -143,7 +143,7 @@ static const tilefold_versioned plan_options_kind = {.name = "plan options",
                                                      .bytes = sizeof(tilefold_plan_options),
                                                      .least = sizeof(size_t),
                                                      RESERVED(tilefold_plan_options, reserved)};
-TILEFOLD_ENDS_WITH(tilefold_plan_options, reserved);
+TILEFOLD_ENDS_WITH(tilefold_plan_options, math);
 
 void tilefold_plan_options_init_sized(tilefold_plan_options *options, size_t struct_size) {
     tilefold_plan_options defaults;
@@ -182,8 +182,9 @@ tilefold_status tilefold_read_execution(const tilefold_execution *given, tilefol
 static const tilefold_versioned plan_info_kind = {.name = "plan info",
                                                   .init = "tilefold_plan_info_init",
                                                   .bytes = sizeof(tilefold_plan_info),
-                                                  .least = offsetof(tilefold_plan_info, isa)};
-TILEFOLD_ENDS_WITH(tilefold_plan_info, macs);
+                                                  .least = offsetof(tilefold_plan_info, isa),
+                                                  RESERVED(tilefold_plan_info, reserved)};
+TILEFOLD_ENDS_WITH(tilefold_plan_info, error_bound);
 
 void tilefold_plan_info_init_sized(tilefold_plan_info *info, size_t struct_size) {
     tilefold_plan_info defaults;

@@ -212,6 +212,7 @@ static void test_plan_options(void **state) {
     REFUSED(o.struct_size = 0, TILEFOLD_INVALID_ARGUMENT);
     REFUSED(o.struct_size = SIZE_MAX - 7, TILEFOLD_INVALID_ARGUMENT);
     REFUSED(o.reserved[0] = 1, TILEFOLD_INVALID_ARGUMENT);
+    REFUSED(o.math = (tilefold_math)2, TILEFOLD_INVALID_ARGUMENT);
     REFUSED(o.scratch_limit_bytes = -1, TILEFOLD_INVALID_ARGUMENT);
     REFUSED(o.scratch_limit_bytes = INT64_MIN, TILEFOLD_INVALID_ARGUMENT);
     REFUSED(o.max_buffer_bytes = -1, TILEFOLD_INVALID_ARGUMENT);

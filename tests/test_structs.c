@@ -89,13 +89,27 @@ static void test_layout(void **state) {
     typedef tilefold_plan_options O;
     check_layout((const member[]){MEMBER(O, struct_size), MEMBER(O, scratch_limit_bytes), MEMBER(O, max_buffer_bytes),
                                   MEMBER(O, algorithm), MEMBER(O, storage), MEMBER(O, prepack_weights),
-                                  MEMBER(O, bind_buffers), MEMBER(O, reserved), END(O)});
+                                  MEMBER(O, bind_buffers), MEMBER(O, reserved), MEMBER(O, math), END(O)});
     typedef tilefold_plan_info I;
-    check_layout((const member[]){MEMBER(I, struct_size), MEMBER(I, device), MEMBER(I, algorithm), MEMBER(I, isa),
-                                  MEMBER(I, threads), MEMBER(I, output_size), MEMBER(I, scratch_limit_bytes),
-                                  MEMBER(I, scratch_bytes), MEMBER(I, plan_bytes), MEMBER(I, min_scratch_bytes),
-                                  MEMBER(I, ideal_scratch_bytes), MEMBER(I, packed_weight_bytes),
-                                  MEMBER(I, full_unfold_bytes), MEMBER(I, tiles), MEMBER(I, phases), MEMBER(I, macs),
+    check_layout((const member[]){MEMBER(I, struct_size),
+                                  MEMBER(I, device),
+                                  MEMBER(I, algorithm),
+                                  MEMBER(I, isa),
+                                  MEMBER(I, threads),
+                                  MEMBER(I, output_size),
+                                  MEMBER(I, scratch_limit_bytes),
+                                  MEMBER(I, scratch_bytes),
+                                  MEMBER(I, plan_bytes),
+                                  MEMBER(I, min_scratch_bytes),
+                                  MEMBER(I, ideal_scratch_bytes),
+                                  MEMBER(I, packed_weight_bytes),
+                                  MEMBER(I, full_unfold_bytes),
+                                  MEMBER(I, tiles),
+                                  MEMBER(I, phases),
+                                  MEMBER(I, macs),
+                                  MEMBER(I, math),
+                                  MEMBER(I, reserved),
+                                  MEMBER(I, error_bound),
                                   END(I)});
     typedef tilefold_execution E;
     check_layout((const member[]){MEMBER(E, struct_size), MEMBER(E, input), MEMBER(E, weight), MEMBER(E, packed_weight),

@@ -21,6 +21,7 @@ struct tilefold_cpu_shape {
     int64_t buffer_bytes;                /* of the largest buffer there may be */
     int32_t threads;
     bool prepack;
+    tilefold_math math;                     /* of the algorithms that are looked at */
     int64_t positions, taps, folds;         /* of the dominant part */
     tilefold_axis_part part[TILEFOLD_AXES]; /* its counts, taps and steps; where it begins is left open */
     int64_t most_taps;                      /* of any part */
@@ -32,6 +33,9 @@ struct tilefold_cpu_algorithm {
     tilefold_algorithm id;
     const char *words; /* how a plan describes it */
     bool whole_rows;   /* tiles are whole rows of positions, or part of one, where they can be */
+    /* FAST: bits of its own. Where it applies, which must depend on the geometry alone, and is allowed, the planner looks at no
+     * exact algorithm. */
+    tilefold_math math;
     bool (*applies)(const tilefold_cpu_shape *shape);
     /* Fills in variant `index` of the plan: the kernel's tile, which side the positions are on, what the columns are. False
      * past the last; a variant without a kernel has mr = 0. */
@@ -41,6 +45,11 @@ struct tilefold_cpu_algorithm {
     bool (*lay_out)(const tilefold_cpu_shape *shape, tilefold_cpu_plan *plan);
     /* Cycles for the dominant part of one image and group (of all groups, where those are columns). */
     double (*estimate)(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan);
+    /* Packed weights: how many floats, saturating, and filling them in. */
+    int64_t (*packed_floats)(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan);
+    void (*pack)(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan, const void *weight, float *packed);
+    /* tilefold_plan_info's error_bound; NULL of exact ones, where it is the definition's. */
+    double (*error_bound)(const tilefold_geometry *geometry);
     /* Computes a tile. */
     void (*run)(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena);
 };

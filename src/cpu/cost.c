@@ -53,6 +53,10 @@ double tilefold_cpu_parts_alike(const shape *s, const tilefold_cpu_plan *p) {
     return fmax(1.0, 1 / s->share * (double)p->tiling.groups / (double)s->geometry->groups);
 }
 
+int64_t tilefold_cpu_positions(const shape *s, const tilefold_cpu_plan *p) {
+    return tilefold_positions(&p->tiling, s->part[0].count, s->part[1].count, s->part[2].count);
+}
+
 /* -------------------------------------------------------------------------------------------------------- terms ---- */
 
 static double ceil_div(double a, double b) { return ceil(a / b); }
@@ -69,7 +73,7 @@ static sizes get_sizes(const shape *s, const tilefold_cpu_plan *p) {
     sizes z = {.m = (double)s->positions,
                .n = (double)(p->tiling.columns * s->folds),
                .k = (double)(s->taps * s->geometry->in_channels)};
-    z.tiles = ceil_div(z.m, (double)p->tiling.positions);
+    z.tiles = ceil_div((double)tilefold_cpu_positions(s, p), (double)p->tiling.positions);
     z.tile_positions = z.m / z.tiles;
     z.column_tiles = ceil_div(z.n, (double)p->tiling.block_columns);
     z.blocks = fmax(1.0, ceil_div(z.k, (double)(p->block.taps * p->block.channels)));

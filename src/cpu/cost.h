@@ -15,6 +15,9 @@ void tilefold_cpu_find_dominant(tilefold_cpu_shape *shape);
 /* The whole problem, in dominant parts: of one group, or of all groups where those are columns. */
 double tilefold_cpu_parts_alike(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan);
 
+/* Positions of the dominant part, in the tiling's units. */
+int64_t tilefold_cpu_positions(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan);
+
 /* Cycles that the problem takes with a plan whose kernel, block and tile are chosen. */
 double tilefold_cpu_estimate(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan);
 

@@ -197,5 +197,7 @@ const tilefold_cpu_algorithm tilefold_cpu_depthwise = {
     .propose = propose,
     .lay_out = lay_out,
     .estimate = tilefold_cpu_estimate_depthwise,
+    .packed_floats = tilefold_cpu_packed_floats,
+    .pack = tilefold_cpu_pack_weight,
     .run = run,
 };

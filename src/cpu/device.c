@@ -169,7 +169,8 @@ static tilefold_status pack_weight(const tilefold_plan *plan, const void *weight
                                    tilefold_message *message) {
     (void)message;
     tilefold_float_environment callers = tilefold_enter_float_environment();
-    tilefold_cpu_pack_weight(&plan->geometry, plan->state, weight, packed);
+    const tilefold_cpu_plan *cpu = plan->state;
+    cpu->algorithm->pack(&plan->geometry, cpu, weight, packed);
     tilefold_leave_float_environment(callers);
     return TILEFOLD_OK;
 }

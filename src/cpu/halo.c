@@ -156,6 +156,8 @@ const tilefold_cpu_algorithm tilefold_cpu_halo = {
     .propose = propose,
     .lay_out = lay_out,
     .estimate = tilefold_cpu_estimate_halo,
+    .packed_floats = tilefold_cpu_packed_floats,
+    .pack = tilefold_cpu_pack_weight,
     .run = run,
 };
 
@@ -167,5 +169,7 @@ const tilefold_cpu_algorithm tilefold_cpu_direct = {
     .propose = propose_direct,
     .lay_out = lay_out,
     .estimate = tilefold_cpu_estimate_halo,
+    .packed_floats = tilefold_cpu_packed_floats,
+    .pack = tilefold_cpu_pack_weight,
     .run = run,
 };

@@ -58,9 +58,10 @@ static bool find_tile(const shape *s, tilefold_cpu_plan *p, int64_t most, int64_
 /* No fewer tiles than keep the threads busy. */
 static int64_t most_positions(const shape *s, const tilefold_cpu_plan *p) {
     int64_t columns = tilefold_ceil_div(p->tiling.columns * s->folds, p->tiling.block_columns);
+    int64_t positions = tilefold_cpu_positions(s, p);
     double alike = tilefold_cpu_parts_alike(s, p) * (double)columns;
     int64_t wanted = s->threads > 1 ? (int64_t)ceil(4.0 * s->threads / alike) : 1;
-    return tilefold_max(1, tilefold_ceil_div(s->positions, tilefold_max(1, wanted)));
+    return tilefold_max(1, tilefold_ceil_div(positions, tilefold_max(1, wanted)));
 }
 
 static bool choose_tile(const shape *s, tilefold_cpu_plan *p) {
@@ -119,7 +120,7 @@ static bool consider_columns(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_
         bool fit = consider(s, p, best);
         any = any || fit;
         bool thrifty = fit && (!p->cut || p->tiling.positions >= 2 * p->operand_width);
-        bool busy = s->threads == 1 || s->positions > 8 * p->operand_width;
+        bool busy = s->threads == 1 || tilefold_cpu_positions(s, p) > 8 * p->operand_width;
         if (columns <= p->weight_width || (thrifty && busy)) return any;
         columns = tilefold_round_up(tilefold_ceil_div(columns, 2), p->weight_width);
     }
@@ -139,7 +140,7 @@ static void consider_blocks(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_p
 /* ---------------------------------------------------------------------------------------------------- variants ---- */
 
 static int64_t packed_bytes(const tilefold_geometry *geometry, const tilefold_cpu_plan *p) {
-    return tilefold_saturating_multiply(tilefold_cpu_packed_floats(geometry, p), (int64_t)sizeof(float));
+    return tilefold_saturating_multiply(p->algorithm->packed_floats(geometry, p), (int64_t)sizeof(float));
 }
 
 /* Begins variant `index` of row `row` of the table; false past the last. Packed weights that are larger than any buffer may be
@@ -156,7 +157,18 @@ static bool begin_variant(const shape *s, int row, int index, tilefold_cpu_plan 
 
 static bool suits(const shape *s, int row, tilefold_algorithm algorithm) {
     const tilefold_cpu_algorithm *record = tilefold_cpu_algorithms[row];
+    if (record->math != s->math) return false;
     return (algorithm == TILEFOLD_ALGORITHM_AUTO || algorithm == record->id) && record->applies(s);
+}
+
+/* Where fast arithmetic is allowed and some algorithm has it for this problem, it is what all candidates have. */
+static tilefold_math find_math(const shape *s, const tilefold_plan_options *options) {
+    shape fast = *s;
+    fast.math = TILEFOLD_MATH_FAST;
+    if (options->math == TILEFOLD_MATH_EXACT) return TILEFOLD_MATH_EXACT;
+    for (int row = 0; tilefold_cpu_algorithms[row]; row++)
+        if (suits(&fast, row, options->algorithm)) return TILEFOLD_MATH_FAST;
+    return TILEFOLD_MATH_EXACT;
 }
 
 /* Keeps in *best the cheapest way to run the geometry within the budget, if one is cheaper. */
@@ -199,13 +211,15 @@ static int get_cuts(const tilefold_plan *plan, tilefold_geometry cuts[2]) {
 static shape make_shape(const tilefold_plan *plan, const tilefold_geometry *geometry, int64_t buffer, int64_t limit,
                         int32_t threads) {
     const tilefold_cpu_target *target = tilefold_cpu_get_target(plan->context);
-    return (shape){.geometry = geometry,
-                   .target = target,
-                   .kernels = target->kernels,
-                   .budget = limit / threads / TILEFOLD_ARENA_ALIGNMENT * TILEFOLD_ARENA_ALIGNMENT,
-                   .buffer_bytes = buffer,
-                   .threads = threads,
-                   .prepack = plan->options.prepack_weights};
+    shape s = {.geometry = geometry,
+               .target = target,
+               .kernels = target->kernels,
+               .budget = limit / threads / TILEFOLD_ARENA_ALIGNMENT * TILEFOLD_ARENA_ALIGNMENT,
+               .buffer_bytes = buffer,
+               .threads = threads,
+               .prepack = plan->options.prepack_weights};
+    s.math = find_math(&s, &plan->options);
+    return s;
 }
 
 static void decide(const tilefold_plan *plan, int64_t limit, int32_t threads, struct tilefold_cpu_pick *pick,
@@ -326,6 +340,8 @@ tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message 
     info->scratch_bytes = scratch_bytes(&chosen);
     info->min_scratch_bytes = least + plan->own_bytes;
     info->ideal_scratch_bytes = scratch_bytes(&ideal) + plan->own_bytes;
+    info->math = cpu->algorithm->math;
+    if (cpu->algorithm->error_bound) info->error_bound = cpu->algorithm->error_bound(&plan->geometry);
     info->tiles = tilefold_tiles_total(&plan->geometry, &cpu->tiling);
     info->packed_weight_bytes = cpu->prepacked ? packed_bytes(&plan->geometry, cpu) : 0;
     return TILEFOLD_OK;

@@ -94,5 +94,7 @@ const tilefold_cpu_algorithm tilefold_cpu_in_place = {
     .propose = propose,
     .lay_out = lay_out,
     .estimate = tilefold_cpu_estimate_rows,
+    .packed_floats = tilefold_cpu_packed_floats,
+    .pack = tilefold_cpu_pack_weight,
     .run = run,
 };

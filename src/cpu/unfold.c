@@ -195,5 +195,7 @@ const tilefold_cpu_algorithm tilefold_cpu_unfold = {
     .propose = propose,
     .lay_out = lay_out,
     .estimate = tilefold_cpu_estimate_unfold,
+    .packed_floats = tilefold_cpu_packed_floats,
+    .pack = tilefold_cpu_pack_weight,
     .run = run,
 };

@@ -160,7 +160,7 @@ class Options(ConvTest):
 
 class Agreement(ConvTest):
     KEYS = ("op device algorithm isa threads output_shape scratch_limit_bytes scratch_bytes plan_bytes "
-            "min_scratch_bytes ideal_scratch_bytes packed_weight_bytes full_unfold_bytes tiles phases macs seconds gflops peak_rss_bytes "
+            "min_scratch_bytes ideal_scratch_bytes packed_weight_bytes full_unfold_bytes tiles phases macs math error_bound seconds gflops peak_rss_bytes "
             "version").split()
 
     def test_report(self):

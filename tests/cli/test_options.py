@@ -63,6 +63,7 @@ class Misuse(CommandLineTest):
             "--max-buffer": ["0", "x", "0KiB", "9007199254740992KiB"],
             "--device": ["", "gpu", "cpu:0", "vulkan:", "vulkan:-1", "vulkan:x", "vulkan:99999999999"],
             "--algorithm": ["", "winograd"],
+            "--math": ["", "FAST", "winograd"],
             "--storage": ["", "texture", "texture1d"],
             "--threads": ["0", "-1", "x", "2147483648"],
             "--isa": ["", "sse", "best"],
@@ -111,7 +112,7 @@ class Help(CommandLineTest):
 
 class Plan(CommandLineTest):
     KEYS = ("op device algorithm isa threads output_shape scratch_limit_bytes scratch_bytes plan_bytes "
-            "min_scratch_bytes ideal_scratch_bytes packed_weight_bytes full_unfold_bytes tiles phases macs version").split()
+            "min_scratch_bytes ideal_scratch_bytes packed_weight_bytes full_unfold_bytes tiles phases macs math error_bound version").split()
 
     def test_json(self):
         plan = self.succeed_json("plan", "conv", "--input", "1,64,256,256", "--weight", "64,64,3,3", "--padding", "1")
@@ -242,7 +243,7 @@ class Bench(CommandLineTest):
     HEADER = "# name\top\trank\tbatch\tspatial\tin_channels\tout_channels\tkernel\tstride\tpadding\tdilation\toutput_padding\tgroups\n"
     ROW = "tiny\tconv\t2\t1\t8,8\t4\t4\t3,3\t1,1\t1,1\t1,1\t0,0\t1\n"
     UP = "up\tconv-transpose\t1\t2\t9\t4\t2\t4\t2\t1\t1\t1\t2\n"
-    KEYS = "name seconds best_seconds gflops peak_fraction scratch_bytes algorithm".split()
+    KEYS = "name seconds best_seconds gflops peak_fraction scratch_bytes algorithm math".split()
 
     def suite(self, text):
         with open(self.path("suite.tsv"), "w") as file:

@@ -61,7 +61,7 @@ class Vulkan(CommandLineTest):
             self.assertEqual([row["name"] for row in rows], ["tiny", "up"])
             for row in rows:
                 self.assertEqual(list(row), ("name seconds best_seconds device_seconds gflops peak_fraction "
-                                             "scratch_bytes algorithm").split())
+                                             "scratch_bytes algorithm math").split())
                 self.assertGreater(row["peak_fraction"], 0)
                 if row["device_seconds"] is not None:  # the device has a clock
                     self.assertGreater(row["device_seconds"], 0)
