@@ -162,6 +162,32 @@ static void test_cut_weights(void **state) {
     own_close(&own);
 }
 
+/* As few tiles as there must be: one whose window of the input is a buffer's size makes all outputs that it reaches. Twice the
+ * tiles would be twice the time, which is all of one submission each. */
+static void test_windows_fill_buffers(void **state) {
+    (void)state;
+    enum { SIZE = 4000, KERNEL = 60, OUTPUTS = SIZE - KERNEL + 1 };
+    own_device own = own_open(true);
+    tilefold_context *context = watched_context(&own, true);
+    test_problem made = {.name = "windows", .seed = 9, .data = DATA_INTEGER};
+    tilefold_problem_init(&made.problem, TILEFOLD_CONV, TILEFOLD_F32, 1);
+    made.problem.input_size[0] = SIZE;
+    made.problem.kernel[0] = KERNEL;
+    assert_int_equal(tilefold_problem_set_layout(&made.problem, TILEFOLD_CHANNELS_FIRST, NULL), TILEFOLD_OK);
+    static const int64_t buffers[] = {300, 400, 1000, 5000};
+    for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
+        tilefold_plan_options options = plan_options(TILEFOLD_ALGORITHM_IMPLICIT, 1 << 20);
+        options.max_buffer_bytes = buffers[i];
+        tilefold_plan *plan = make_a_plan(context, &made, &options);
+        int64_t each = buffers[i] / 16 * 4 - KERNEL + 1;
+        assert_int_equal(get_info(plan).tiles, (OUTPUTS + each - 1) / each);
+        tilefold_plan_destroy(plan);
+        check_problem(context, &made, &options, 1);
+    }
+    tilefold_context_destroy(context);
+    own_close(&own);
+}
+
 /* ------------------------------------------------------------------------------------------------------- binding ---- */
 
 /* Buffers for the tensors of a plan, at an offset that is aligned to nothing but an element. */
@@ -461,6 +487,7 @@ int main(void) {
         cmocka_unit_test(test_lowered_limits),
         cmocka_unit_test(test_max_buffer_of_a_plan),
         cmocka_unit_test(test_cut_weights),
+        cmocka_unit_test(test_windows_fill_buffers),
         cmocka_unit_test(test_accounts),
         cmocka_unit_test(test_windows_keep_to_max_buffer),
         cmocka_unit_test(test_direct_fills_workgroups),

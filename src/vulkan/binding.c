@@ -321,11 +321,6 @@ static tilefold_status fit_chunk(const tilefold_vulkan_binding *b, tilefold_vulk
     return TILEFOLD_OK;
 }
 
-static tilefold_vulkan_chunking whole_of(const tilefold_geometry *g) {
-    return (tilefold_vulkan_chunking){
-        g->batch, g->groups, g->out_channels, {g->axis[0].output, g->axis[1].output, g->axis[2].output}, true};
-}
-
 tilefold_status tilefold_vulkan_resize(tilefold_vulkan_binding *b, const tilefold_problem *problem,
                                        tilefold_message *message) {
     tilefold_geometry geometry;
@@ -341,7 +336,7 @@ tilefold_status tilefold_vulkan_resize(tilefold_vulkan_binding *b, const tilefol
         return TILEFOLD_OK;
     }
     tilefold_vulkan_chunk chunk;
-    const tilefold_vulkan_chunking chunking = whole_of(&geometry);
+    const tilefold_vulkan_chunking planned = chunking_of(b), chunking = tilefold_vulkan_fit_chunks(&geometry, &planned);
     tilefold_vulkan_get_chunk(&geometry, &chunking, 0, &chunk);
     status = fit_chunk(b, &chunk, message);
     job_writer writer = {&chunk, jobs};

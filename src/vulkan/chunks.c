@@ -26,7 +26,7 @@ static int64_t axis_reach(const tilefold_axis *axis, int64_t count) {
 }
 
 static int64_t most_window(const tilefold_axis *axis, int64_t count) {
-    return tilefold_min(axis->input, axis_reach(axis, count) / axis->input_dilation + 1);
+    return tilefold_min(axis->input, tilefold_ceil_div(axis_reach(axis, count), axis->input_dilation));
 }
 
 /* A tensor of so many elements along each stride: those between its first and its last, or those it has. */
@@ -114,14 +114,52 @@ static bool within(const tilefold_vulkan_sizes *sizes, const tilefold_vulkan_siz
     return sizes->bytes[tensor] <= most->bytes[tensor];
 }
 
+static bool fits(const tilefold_geometry *g, const tilefold_vulkan_chunking *c, const tilefold_vulkan_sizes *most) {
+    tilefold_vulkan_sizes sizes = tilefold_vulkan_chunk_sizes(g, c);
+    bool all = far_axis(g, c) < 0;
+    for (int tensor = 0; tensor < TILEFOLD_TENSORS; tensor++) all = all && within(&sizes, most, tensor);
+    return all;
+}
+
+static tilefold_vulkan_chunking whole_of(const tilefold_geometry *g, bool in_place) {
+    return (tilefold_vulkan_chunking){tilefold_max(g->batch, 1),
+                                      g->groups,
+                                      g->out_channels,
+                                      {g->axis[0].output, g->axis[1].output, g->axis[2].output},
+                                      in_place};
+}
+
+/* Halves are coarse: each size grows as far as the chunk fits, and then its pieces are made alike. What the weights are cut by
+ * comes first, then the innermost axis. */
+static void grow_chunks(const tilefold_geometry *g, const tilefold_vulkan_sizes *most, tilefold_vulkan_chunking *c) {
+    tilefold_vulkan_chunking whole = whole_of(g, c->in_place);
+    static const int order[TENSOR_CUTS] = {5, 3, 4, 2, 1, 0};
+    for (int i = 0; i < TENSOR_CUTS; i++) {
+        int64_t *size = tensor_cut(c, order[i]), all = *tensor_cut(&whole, order[i]);
+        int64_t low = *size, high = all; /* the first fits */
+        while (low < high) {
+            *size = high - (high - low) / 2;
+            if (fits(g, c, most))
+                low = *size;
+            else
+                high = *size - 1;
+        }
+        *size = tilefold_ceil_div(all, tilefold_ceil_div(all, low));
+    }
+}
+
+tilefold_vulkan_chunking tilefold_vulkan_fit_chunks(const tilefold_geometry *g,
+                                                    const tilefold_vulkan_chunking *larger) {
+    tilefold_vulkan_chunking c = whole_of(g, larger->in_place), most = *larger;
+    for (int cut = 0; cut < TENSOR_CUTS; cut++)
+        *tensor_cut(&c, cut) = tilefold_min(*tensor_cut(&c, cut), *tensor_cut(&most, cut));
+    return c;
+}
+
 tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *g, bool in_place,
                                               const tilefold_vulkan_sizes *most, tilefold_vulkan_chunking *chunking,
                                               tilefold_message *message) {
-    tilefold_vulkan_chunking c = {tilefold_max(g->batch, 1),
-                                  g->groups,
-                                  g->out_channels,
-                                  {g->axis[0].output, g->axis[1].output, g->axis[2].output},
-                                  in_place};
+    tilefold_vulkan_chunking c = whole_of(g, in_place);
     bool possible = true;
     int far;
     while ((far = far_axis(g, &c)) >= 0) {
@@ -146,6 +184,7 @@ tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *g, bool i
             "buffer is %lld bytes",
             (long long)sizes.bytes[TILEFOLD_INPUT], (long long)sizes.bytes[TILEFOLD_WEIGHT],
             (long long)sizes.bytes[TILEFOLD_OUTPUT], (long long)most->bytes[TILEFOLD_INPUT]);
+    grow_chunks(g, most, &c);
     *chunking = c;
     return TILEFOLD_OK;
 }

@@ -220,9 +220,7 @@ tilefold_status tilefold_vulkan_execute(const tilefold_plan *plan, const tilefol
     tilefold_geometry as_given = *geometry;
     if (packed) tilefold_vulkan_pack_geometry(&as_given);
     geometry = &as_given;
-    tilefold_vulkan_chunking chunking;
-    tilefold_status status = tilefold_vulkan_choose_chunks(geometry, false, &p->sizes, &chunking, message);
-    if (status) return status;
+    const tilefold_vulkan_chunking chunking = tilefold_vulkan_fit_chunks(geometry, &p->chunking);
     execution e = {.context = context,
                    .plan = p,
                    .request = request,
@@ -237,7 +235,7 @@ tilefold_status tilefold_vulkan_execute(const tilefold_plan *plan, const tilefol
                                             .user = &e};
     if (pthread_mutex_lock(&p->running) != 0)
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "the plan's own progress callback executes it");
-    status = run_chunks(&e, geometry, &chunking);
+    tilefold_status status = run_chunks(&e, geometry, &chunking);
     pthread_mutex_unlock(&p->running);
     if (!status && request->device_seconds) *request->device_seconds = e.device_seconds;
     return status;

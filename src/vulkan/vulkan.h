@@ -269,6 +269,9 @@ typedef struct tilefold_vulkan_chunk {
 tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *geometry, bool in_place,
                                               const tilefold_vulkan_sizes *most, tilefold_vulkan_chunking *chunking,
                                               tilefold_message *message);
+/* The same chunks of a problem that is nowhere larger than the one that they were chosen for. */
+tilefold_vulkan_chunking tilefold_vulkan_fit_chunks(const tilefold_geometry *geometry,
+                                                    const tilefold_vulkan_chunking *larger);
 /* Packed weights are dense, columns side by side. Gives the geometry their strides; returns the box of the weights it had. */
 tilefold_vulkan_box tilefold_vulkan_pack_geometry(tilefold_geometry *geometry);
 /* What the largest chunk takes. */
