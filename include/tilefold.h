@@ -228,6 +228,58 @@ TILEFOLD_API tilefold_status tilefold_output_size(const tilefold_problem *proble
 TILEFOLD_API tilefold_status tilefold_problem_set_layout(tilefold_problem *problem, tilefold_layout layout,
                                                          tilefold_message *message);
 
+/* ---------------------------------------------------------------------------------------------------- windows ---- */
+
+/* A box of an input or an output: images, channels of the whole tensor, and positions of each spatial axis, from `begin` on so
+ * many. Entries at or past the rank are not read, and written 0. */
+typedef struct tilefold_window {
+    int64_t batch_begin, batch_size;
+    int64_t channel_begin, channel_size;
+    int64_t begin[TILEFOLD_MAX_RANK], size[TILEFOLD_MAX_RANK];
+} tilefold_window;
+
+/* A slice of a weight: so many groups, of each so many output channels, with all of their input channels and taps. */
+typedef struct tilefold_weight_window {
+    int64_t group_begin, group_size;
+    int64_t out_channel_begin, out_channel_size; /* counted within a group */
+} tilefold_weight_window;
+
+/* All of the output. INVALID_ARGUMENT and OVERFLOW as tilefold_output_size(). Looks at no strides. */
+TILEFOLD_API tilefold_status tilefold_output_window(const tilefold_problem *problem, tilefold_window *window,
+                                                    tilefold_message *message);
+
+/* What a window of the outputs is made of: the smallest boxes of the input and of the weight that hold what the formulas at the
+ * top of this header read for it, taps that fall outside the input left out. Per axis
+ *
+ *     first = I, last = -1
+ *     for x in [output->begin, output->begin + output->size), for k in [0, K), where i = position of (x, k) is whole:
+ *         if 0 <= i < I: first = min(first, i), last = max(last, i)
+ *     input->begin = first, input->size = last - first + 1
+ *
+ * without that loop: in fewer than min(output->size, K) steps. Where it reads nothing (all padding, or between the elements of
+ * a dilated input), the size is 0 and begin that of some element of the input. Images are those of the output; channels of the
+ * input, those of the groups that the output channels are in; of a group, the output channels that are wanted, all of them where
+ * more than one group takes part. Looks at no strides. INVALID_ARGUMENT where a field is out of range, or the window not within the output or empty
+ * (batch_size may be 0); OVERFLOW. */
+TILEFOLD_API tilefold_status tilefold_input_window(const tilefold_problem *problem, const tilefold_window *output,
+                                                   tilefold_window *input, tilefold_weight_window *weight,
+                                                   tilefold_message *message);
+
+/* Where the first elements of windows lie, in elements from element (0, ..., 0) of the whole tensors. */
+typedef struct tilefold_window_offsets {
+    int64_t input, weight, bias, output;
+} tilefold_window_offsets;
+
+/* Makes a window of the outputs a problem of its own, *part, which was set up by its _init: its input is the input window (one
+ * element, which no tap meets, where that is empty), its padding what makes the same taps meet the same elements, so that each
+ * of its outputs is the whole problem's, with the same bits. Strides are the whole's: it computes in the whole's arrays, from
+ * *offsets on (which may be NULL), or, once the strides are set anew, in arrays of its own. For a plan that is to be made
+ * for one window; for many windows under one plan there is tilefold_execute_window(). The output channels must be within one
+ * group or be whole groups. Errors as tilefold_input_window(), OVERFLOW also where an offset does not fit. */
+TILEFOLD_API tilefold_status tilefold_window_problem(const tilefold_problem *problem, const tilefold_window *output,
+                                                     tilefold_problem *part, tilefold_window_offsets *offsets,
+                                                     tilefold_message *message);
+
 /* ---------------------------------------------------------------------------------------------------- context ---- */
 
 typedef enum tilefold_device_kind { TILEFOLD_CPU = 0, TILEFOLD_VULKAN = 1 } tilefold_device_kind;
@@ -485,6 +537,23 @@ TILEFOLD_API tilefold_status tilefold_execute(const tilefold_plan *plan, const t
  * by side (a stride of 1), so must this one. Anything larger or otherwise different is INVALID_ARGUMENT. */
 TILEFOLD_API tilefold_status tilefold_execute_resized(const tilefold_plan *plan, const tilefold_problem *problem,
                                                       const tilefold_execution *execution, tilefold_message *message);
+
+/* Computes one window of the outputs: those and no others are written, with the bits that they have in the whole, and nothing
+ * is read but the input window of tilefold_input_window(). problem is the whole: the plan's, or one that
+ * tilefold_execute_resized() would take, its tensor strides those of the arrays that hold the windows. execution->input and
+ * ->output point at the first elements of the two windows (the former is needed, but not read, where the input window is empty),
+ * their _bytes count from there. The weights, packed or not, the bias and the scratch are the plan's: one plan and one set of
+ * packed weights serve all windows, of any place and size, also from several threads at once. Windows may overlap. So a signal
+ * that is longer than memory can be computed in pieces, with a plan for the whole of it.
+ *
+ *     for n in output->batch, for o in [0, O), for x in the output's window:
+ *         out[n - batch_begin][o][x - begin] = the formula, with in[n][c][i] = input[n - batch_begin][c][i - input window's begin]
+ *
+ * INVALID_ARGUMENT as tilefold_execute_resized() and tilefold_input_window(). UNSUPPORTED where the window has not all output
+ * channels. */
+TILEFOLD_API tilefold_status tilefold_execute_window(const tilefold_plan *plan, const tilefold_problem *problem,
+                                                     const tilefold_window *output, const tilefold_execution *execution,
+                                                     tilefold_message *message);
 
 /* Plans, packs, executes and releases, with memory from the context's allocator. bias is NULL where bias_type is NONE, and only
  * there. Errors are those of the functions it calls. */

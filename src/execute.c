@@ -7,6 +7,7 @@
 #include "message.h"
 #include "strides.h"
 #include "versioned.h"
+#include "window.h"
 
 /* What the caller hands over: none to a device that has its own. */
 static int64_t handed_scratch_bytes(const tilefold_plan *plan) {
@@ -158,6 +159,18 @@ tilefold_status tilefold_execute_resized(const tilefold_plan *plan, const tilefo
                                          const tilefold_execution *execution, tilefold_message *message) {
     tilefold_geometry geometry;
     tilefold_status status = tilefold_resize_geometry(plan, problem, &geometry, message);
+    return status ? status : execute(plan, &geometry, execution, message);
+}
+
+tilefold_status tilefold_execute_window(const tilefold_plan *plan, const tilefold_problem *problem,
+                                        const tilefold_window *output, const tilefold_execution *execution,
+                                        tilefold_message *message) {
+    tilefold_problem full;
+    tilefold_geometry geometry;
+    tilefold_status status = tilefold_read_problem(problem, &full, message);
+    if (!status) status = check_resized(&plan->problem, &full, message);
+    if (!status) status = tilefold_window_geometry(&full, output, &geometry, message);
+    if (!status && plan->geometry.folded) tilefold_geometry_fold(&geometry);
     return status ? status : execute(plan, &geometry, execution, message);
 }
 

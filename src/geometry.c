@@ -146,7 +146,7 @@ tilefold_status tilefold_problem_set_layout(tilefold_problem *problem, tilefold_
 
 /* ----------------------------------------------------------------------------------------------- normal form ---- */
 
-static void init_axis(tilefold_axis *axis, const tilefold_problem *p, int32_t at, int64_t output) {
+void tilefold_axis_init(tilefold_axis *axis, const tilefold_problem *p, int32_t at, int64_t output) {
     bool transposed = p->op == TILEFOLD_CONV_TRANSPOSE;
     axis->input = p->input_size[at];
     axis->output = output;
@@ -225,7 +225,7 @@ tilefold_status tilefold_geometry_init(tilefold_geometry *geometry, const tilefo
         if (at < 0)
             init_unit_axis(&g.axis[axis]);
         else
-            init_axis(&g.axis[axis], problem, at, output_size[at]);
+            tilefold_axis_init(&g.axis[axis], problem, at, output_size[at]);
         fits = fits && tilefold_multiply(outputs, g.axis[axis].output, &outputs);
     }
     if (!fits || outputs > TILEFOLD_MAX_POSITION)

@@ -99,6 +99,9 @@ typedef struct tilefold_geometry {
 tilefold_status tilefold_find_output_size(const tilefold_problem *problem, int64_t output_size[TILEFOLD_MAX_RANK],
                                           tilefold_message *message);
 
+/* Spatial axis `at` of a problem that has such an output size, in normal form, cut by phase. */
+void tilefold_axis_init(tilefold_axis *axis, const tilefold_problem *problem, int32_t at, int64_t output);
+
 /* Checks every field and every product of sizes that the library will form, and brings the problem, which has been read, to
  * normal form, cut by phase. INVALID_ARGUMENT, OVERFLOW, UNSUPPORTED. */
 tilefold_status tilefold_geometry_init(tilefold_geometry *geometry, const tilefold_problem *problem,

@@ -74,6 +74,14 @@ static void test_layout(void **state) {
     typedef tilefold_weight_strides W;
     check_layout(
         (const member[]){MEMBER(W, group), MEMBER(W, out_channel), MEMBER(W, in_channel), MEMBER(W, spatial), END(W)});
+    typedef tilefold_window X;
+    check_layout((const member[]){MEMBER(X, batch_begin), MEMBER(X, batch_size), MEMBER(X, channel_begin),
+                                  MEMBER(X, channel_size), MEMBER(X, begin), MEMBER(X, size), END(X)});
+    typedef tilefold_weight_window S;
+    check_layout((const member[]){MEMBER(S, group_begin), MEMBER(S, group_size), MEMBER(S, out_channel_begin),
+                                  MEMBER(S, out_channel_size), END(S)});
+    typedef tilefold_window_offsets F;
+    check_layout((const member[]){MEMBER(F, input), MEMBER(F, weight), MEMBER(F, bias), MEMBER(F, output), END(F)});
     typedef tilefold_context_options C;
     check_layout((const member[]){MEMBER(C, struct_size), MEMBER(C, device), MEMBER(C, device_index),
                                   MEMBER(C, threads), MEMBER(C, isa), MEMBER(C, allocator.allocate),
