@@ -175,7 +175,7 @@ static double measure_clock(tilefold_context *context) {
         int64_t done = target->kernels->fma_rounds(2000, &sink);
         best = fmax(best, (double)done / (now() - begun));
     }
-    return best / (target->kernels->lanes * target->multiply_adds);
+    return best / (target->kernels->lanes * target->throughput.multiply_adds);
 }
 
 static double run_once(const candidate *c, const tilefold_execution *run) {
@@ -313,7 +313,7 @@ static void run_problem(const settings *s, tilefold_context *context, const tile
     int kind = kind_of(&problem);
     add_to_tally(&tallies[kind][layout], regret);
     const tilefold_cpu_target *target = tilefold_cpu_get_target(context);
-    double peak = (double)info.macs / (target->kernels->lanes * target->multiply_adds * target->threads);
+    double peak = (double)info.macs / (target->kernels->lanes * target->throughput.multiply_adds * target->threads);
     printf("%-18s %-17s %-5s regret %6.3f, %3d candidates, best %.3f of peak\n", row->name, kinds[kind],
            layout == TILEFOLD_CHANNELS_FIRST ? "first" : "last", regret, count, peak / best);
     print_candidate("chosen", &list[chosen]);

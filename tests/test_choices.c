@@ -30,19 +30,41 @@ typedef struct setting {
 static const setting settings[] = {{1, INT64_C(16) << 20, true}, {4, 65536, true}, {2, 12288, false}};
 enum { SETTINGS = sizeof settings / sizeof settings[0] };
 
-/* The instruction sets that this build has kernels of, whether or not this machine runs them: these plans are not run. */
-static const tilefold_cpu_kernels *const built[TILEFOLD_ISA_NEON + 1] = {
-    [TILEFOLD_ISA_PORTABLE] = &tilefold_cpu_kernels_portable,
+/* The machines of the table: kernels where this build has them, whether or not this machine runs them, since these plans are
+ * not run; caches; and which core it is. */
+typedef struct machine {
+    const char *name;
+    tilefold_isa isa;
+    const tilefold_cpu_kernels *kernels;
+    int64_t l1_bytes, l2_bytes;
+    tilefold_cpu_model model;
+} machine;
+
+#define ARM TILEFOLD_CPU_VENDOR_ARM
+#define AMD TILEFOLD_CPU_VENDOR_AMD
+#define INTEL TILEFOLD_CPU_VENDOR_INTEL
+
+static const machine machines[] = {
+    {"a core", TILEFOLD_ISA_PORTABLE, &tilefold_cpu_kernels_portable, 32768, 262144, {0}},
 #ifdef TILEFOLD_HAVE_AVX2
-    [TILEFOLD_ISA_AVX2] = &tilefold_cpu_kernels_avx2,
+    {"Zen 3", TILEFOLD_ISA_AVX2, &tilefold_cpu_kernels_avx2, 32768, 524288, {AMD, 0x19, 0x21}},
+#else
+    {"Zen 3", TILEFOLD_ISA_AVX2, NULL},
 #endif
 #ifdef TILEFOLD_HAVE_AVX512
-    [TILEFOLD_ISA_AVX512] = &tilefold_cpu_kernels_avx512,
+    {"Zen 4", TILEFOLD_ISA_AVX512, &tilefold_cpu_kernels_avx512, 32768, 1048576, {AMD, 0x19, 0x61}},
+    {"Sapphire Rapids", TILEFOLD_ISA_AVX512, &tilefold_cpu_kernels_avx512, 49152, 2097152, {INTEL, 0x06, 0x8f}},
+#else
+    {"Zen 4", TILEFOLD_ISA_AVX512, NULL},
+    {"Sapphire Rapids", TILEFOLD_ISA_AVX512, NULL},
 #endif
 #ifdef TILEFOLD_HAVE_NEON
-    [TILEFOLD_ISA_NEON] = &tilefold_cpu_kernels_neon,
+    {"Neoverse N1", TILEFOLD_ISA_NEON, &tilefold_cpu_kernels_neon, 65536, 1048576, {ARM, 0x41, 0xd0c}},
+#else
+    {"Neoverse N1", TILEFOLD_ISA_NEON, NULL},
 #endif
 };
+enum { MACHINES = sizeof machines / sizeof machines[0] };
 
 /* The plan's own lines about its choice, in one. */
 static void get_words(const tilefold_plan *plan, char *words, size_t bytes) {
@@ -60,10 +82,12 @@ static void get_words(const tilefold_plan *plan, char *words, size_t bytes) {
     words[used] = 0;
 }
 
-/* A plan for the machine of the table. */
-static tilefold_plan *plan_there(const tilefold_cpu_kernels *kernels, const test_problem *made, const way *w) {
+/* A plan for a machine of the table. */
+static tilefold_plan *plan_there(const machine *there, const test_problem *made, const way *w) {
     tilefold_cpu_target *target = tilefold_cpu_get_target(get_context(w)), here = *target;
-    *target = (tilefold_cpu_target){kernels, w->threads, 32768, 1048576, INT64_C(32) << 20};
+    *target = (tilefold_cpu_target){there->kernels,    w->threads,
+                                    there->l1_bytes,   there->l2_bytes,
+                                    INT64_C(32) << 20, tilefold_cpu_get_throughput(&there->model, there->isa)};
     bool declined;
     tilefold_plan *plan = make_plan(made, w, &declined);
     *target = here;
@@ -72,14 +96,14 @@ static tilefold_plan *plan_there(const tilefold_cpu_kernels *kernels, const test
 }
 
 /* One line of the table, which has its beginning. The plan object, whose size is no choice, is left out of all figures. */
-static void describe_choice(const tilefold_cpu_kernels *kernels, const setting *with, const test_problem *made,
+static void describe_choice(const machine *there, const setting *with, const test_problem *made,
                             char line[CHOICE_LINE]) {
     way w = {best_isa(), with->threads, POOL_SEQUENTIAL, TILEFOLD_ALGORITHM_AUTO, with->prepack, INT64_MAX};
-    tilefold_plan *unlimited = plan_there(kernels, made, &w);
+    tilefold_plan *unlimited = plan_there(there, made, &w);
     int64_t own = get_info(unlimited).plan_bytes;
     tilefold_plan_destroy(unlimited);
     w.limit = with->room + own;
-    tilefold_plan *plan = plan_there(kernels, made, &w);
+    tilefold_plan *plan = plan_there(there, made, &w);
     tilefold_plan_info info = get_info(plan);
     char words[CHOICE_LINE / 2];
     get_words(plan, words, sizeof words);
@@ -91,16 +115,17 @@ static void describe_choice(const tilefold_cpu_kernels *kernels, const setting *
     tilefold_plan_destroy(plan);
 }
 
-/* One line of each instruction set, made where this build has its kernels; else as it is in the table in hand. */
+/* One line of each machine, made where this build has its kernels; else as it is in the table in hand. */
 static int visit_choices(const setting *with, int index, visit_choice visit) {
     int faults = 0;
     test_problem made = choice_problem(index);
-    for (int isa = TILEFOLD_ISA_PORTABLE; isa <= TILEFOLD_ISA_NEON; isa++) {
+    for (int i = 0; i < MACHINES; i++) {
+        const machine *there = &machines[i];
         char line[CHOICE_LINE];
-        snprintf(line, sizeof line, "%s | %s, %" PRId64 " bytes%s | ", made.name, tilefold_isa_name((tilefold_isa)isa),
-                 with->room, with->prepack ? "" : ", not packed");
-        if (built[isa])
-            describe_choice(built[isa], with, &made, line);
+        snprintf(line, sizeof line, "%s | %s, %s, %" PRId64 " bytes%s | ", made.name, tilefold_isa_name(there->isa),
+                 there->name, with->room, with->prepack ? "" : ", not packed");
+        if (there->kernels)
+            describe_choice(there, with, &made, line);
         else if (!find_choice(line, line))
             continue;
         faults += visit(line);
@@ -118,6 +143,40 @@ static int for_each_choice(visit_choice visit) {
 static void test_table(void **state) {
     (void)state;
     assert_int_equal(compare_choices(CHOICES, for_each_choice), 0);
+}
+
+/* Each core by what its own registers say, and what is not known by what most have. */
+static void test_throughput(void **state) {
+    (void)state;
+    static const struct {
+        const char *vendor; /* NULL: Arm */
+        uint32_t signature;
+        tilefold_isa isa;
+        tilefold_cpu_throughput expected;
+    } cores[] = {
+        {"AuthenticAMD", 0x00a60f12, TILEFOLD_ISA_AVX512, {1, 1, 4}}, /* Raphael, Zen 4 */
+        {"AuthenticAMD", 0x00a10f11, TILEFOLD_ISA_AVX512, {1, 1, 4}}, /* Genoa, Zen 4 */
+        {"AuthenticAMD", 0x00a60f12, TILEFOLD_ISA_AVX2, {2, 2, 4}},
+        {"AuthenticAMD", 0x00b40f40, TILEFOLD_ISA_AVX512, {2, 2, 4}}, /* Granite Ridge, Zen 5 */
+        {"AuthenticAMD", 0x00b20f40, TILEFOLD_ISA_AVX512, {1, 1, 4}}, /* Strix Point, Zen 5 */
+        {"AuthenticAMD", 0x00800f12, TILEFOLD_ISA_AVX2, {1, 1, 5}},   /* Naples, Zen */
+        {"GenuineIntel", 0x000806f8, TILEFOLD_ISA_AVX512, {2, 2, 4}}, /* Sapphire Rapids */
+        {"GenuineIntel", 0x000c06f2, TILEFOLD_ISA_AVX2, {2, 3, 4}},   /* Emerald Rapids */
+        {"GenuineIntel", 0x000806c1, TILEFOLD_ISA_AVX512, {1, 2, 4}}, /* Tiger Lake */
+        {"GenuineIntel", 0x000306c3, TILEFOLD_ISA_AVX2, {2, 2, 5}},   /* Haswell */
+        {"another maker", 0x000806c1, TILEFOLD_ISA_AVX512, {2, 2, 4}},
+        {NULL, 0x410fd034, TILEFOLD_ISA_NEON, {1, 0.5, 4}}, /* Cortex-A53 */
+        {NULL, 0x413fd0c1, TILEFOLD_ISA_NEON, {2, 2, 4}},   /* Neoverse N1 */
+        {NULL, 0x411fd401, TILEFOLD_ISA_NEON, {4, 3, 4}},   /* Neoverse V1 */
+        {NULL, 0x61000000, TILEFOLD_ISA_NEON, {4, 3, 4}},   /* Apple */
+        {NULL, 0, TILEFOLD_ISA_NEON, {2, 2, 4}},
+    };
+    for (size_t i = 0; i < sizeof cores / sizeof cores[0]; i++) {
+        tilefold_cpu_model model = cores[i].vendor ? tilefold_cpu_model_of_x86(cores[i].vendor, cores[i].signature)
+                                                   : tilefold_cpu_model_of_arm(cores[i].signature);
+        tilefold_cpu_throughput found = tilefold_cpu_get_throughput(&model, cores[i].isa);
+        assert_memory_equal(&found, &cores[i].expected, sizeof found);
+    }
 }
 
 /* --------------------------------------------------------------------------------------------------------- counts ---- */
@@ -252,6 +311,7 @@ int main(int argc, char **argv) {
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_throughput),
         cmocka_unit_test(test_names_say_what_runs),
     };
     return cmocka_run_group_tests_name("choices", tests, NULL, close_all);

@@ -10,14 +10,14 @@
 
 #include "../device.h"
 #include "kernels.h"
+#include "throughput.h"
 
 /* All that the planner knows of a machine. */
 typedef struct tilefold_cpu_target {
     const tilefold_cpu_kernels *kernels;
     int32_t threads;
     int64_t l1_bytes, l2_bytes, l3_bytes; /* of data; per core, per core, shared */
-    double multiply_adds, loads;          /* vector ones that start in a cycle */
-    double latency;                       /* cycles of a multiply-add */
+    tilefold_cpu_throughput throughput;   /* of the kernels' vectors */
 } tilefold_cpu_target;
 
 /* What the context's plans are made for. Another one than the context was opened with is for plans that are looked at: they

@@ -82,8 +82,8 @@ static sizes get_sizes(const shape *s, const tilefold_cpu_plan *p) {
 
 /* One step of a sum in a kernel: bound by its multiply-adds, its loads, or the latency of few sums. */
 static double step_cycles(const shape *s, double rows, double vectors, double loads) {
-    const tilefold_cpu_target *target = s->target;
-    return fmax(fmax(rows * vectors / target->multiply_adds, loads / target->loads), target->latency) + 0.15;
+    const tilefold_cpu_throughput *core = &s->target->throughput;
+    return fmax(fmax(rows * vectors / core->multiply_adds, loads / core->loads), core->latency) + 0.15;
 }
 
 /* A kernel call beside its steps: sums are loaded and stored, segments entered. */

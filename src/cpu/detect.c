@@ -15,6 +15,9 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 #if defined(TILEFOLD_HAVE_CPUINFO)
 #include <cpuinfo.h>
 #endif
@@ -45,6 +48,38 @@ static int64_t memory_bytes(void) {
     long page_bytes = sysconf(_SC_PAGESIZE);
     return pages > 0 && page_bytes > 0 ? (int64_t)pages * page_bytes : 0;
 }
+
+/* ------------------------------------------------------------------------------------------------ which core ---- */
+
+#if defined(__x86_64__)
+
+static tilefold_cpu_model ask_model(void) {
+    uint32_t eax, words[4] = {0}, ignored;
+    if (!__get_cpuid(0, &eax, &words[0], &words[2], &words[1]) || !__get_cpuid(1, &eax, &ignored, &ignored, &ignored))
+        return (tilefold_cpu_model){0};
+    return tilefold_cpu_model_of_x86((const char *)words, eax);
+}
+
+#elif defined(__aarch64__) && defined(__APPLE__)
+
+static tilefold_cpu_model ask_model(void) { return tilefold_cpu_model_of_arm(UINT32_C(0x61) << 24); }
+
+#elif defined(__aarch64__) && defined(__linux__) && defined(HWCAP_CPUID)
+
+/* Linux answers for a register that programs may not read (Documentation/arch/arm64/cpu-feature-registers.rst): of the core that
+ * this happens to run on. */
+static tilefold_cpu_model ask_model(void) {
+    uint64_t midr;
+    if (!(getauxval(AT_HWCAP) & HWCAP_CPUID)) return (tilefold_cpu_model){0};
+    __asm__("mrs %0, MIDR_EL1" : "=r"(midr));
+    return tilefold_cpu_model_of_arm((uint32_t)midr);
+}
+
+#else
+
+static tilefold_cpu_model ask_model(void) { return (tilefold_cpu_model){0}; }
+
+#endif
 
 /* ------------------------------------------------------------------- through the compiler and the C library ---- */
 
@@ -142,6 +177,7 @@ static bool ask_cpuinfo(void) { return false; }
 
 static void ask(void) {
     machine.isa_mask = isa_bit(TILEFOLD_ISA_PORTABLE, true);
+    machine.model = ask_model();
     machine.cores = count_cores();
     machine.memory_bytes = memory_bytes();
     /* Small enough for any machine of today, where nobody answers. */

@@ -2,15 +2,16 @@
 #ifndef TILEFOLD_CPU_DETECT_H
 #define TILEFOLD_CPU_DETECT_H
 
-#include <tilefold.h>
+#include "throughput.h"
 
 typedef struct tilefold_cpu_machine {
     char name[128];
     uint32_t isa_mask; /* bit (1 << isa): the machine and its operating system can run it */
-    int32_t cores;     /* that this process may run on */
-    int64_t l1_bytes;  /* data, per core */
-    int64_t l2_bytes;  /* per core */
-    int64_t l3_bytes;  /* shared */
+    tilefold_cpu_model model;
+    int32_t cores;    /* that this process may run on */
+    int64_t l1_bytes; /* data, per core */
+    int64_t l2_bytes; /* per core */
+    int64_t l3_bytes; /* shared */
     int64_t memory_bytes;
 } tilefold_cpu_machine;
 

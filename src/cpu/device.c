@@ -63,13 +63,11 @@ static tilefold_status open_cpu(tilefold_context *context, const tilefold_contex
     cpu->target = (tilefold_cpu_target){.kernels = tilefold_cpu_kernels_for(options->isa),
                                         .l1_bytes = machine->l1_bytes,
                                         .l2_bytes = machine->l2_bytes,
-                                        .l3_bytes = machine->l3_bytes,
-                                        .multiply_adds = 2,
-                                        .loads = 2,
-                                        .latency = 4};
+                                        .l3_bytes = machine->l3_bytes};
     if (!cpu->target.kernels)
         return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "this machine or this build of tilefold has no %s kernels",
                              tilefold_isa_name(options->isa));
+    cpu->target.throughput = tilefold_cpu_get_throughput(&machine->model, cpu->target.kernels->isa);
     cpu->parallel_for = options->parallel_for;
     if (!cpu->parallel_for.run) {
         int32_t cores = machine->cores, most = TILEFOLD_MAX_THREADS;
