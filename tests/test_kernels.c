@@ -9,7 +9,7 @@
  * Arrays end at a page that cannot be touched, so reading past one crashes; what an output's loop does not name must
  * stay as it was.
  */
-#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+#include "bench_kernels.h"
 #include "cpu/detect.h"
 #include "cpu/kernels.h"
 #include "guard.h"
@@ -22,7 +22,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <cmocka.h>
 
 enum { MAX_ARRAYS = 80 };
@@ -552,163 +551,9 @@ static void test_machine(void **state) {
     assert_true(strlen(machine->name) > 0);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ bench ---- */
-
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-enum { TAPS = 9, BENCH_CHANNELS = 32, BENCH_FLOATS = 1 << 16 };
-
-/* What a kernel is timed on; the arrays are as large as the largest use. */
-typedef struct workload {
-    const tilefold_cpu_kernels *table;
-    tilefold_type type;
-    int nv, mr;
-    int64_t k, stride;
-    tilefold_tile_io io;
-    float *a, *b;
-    const float *rows[TILEFOLD_MAX_ROWS * TAPS];
-    const void *elements[64];
-} workload;
-
-static void run_product(workload *w) {
-    tilefold_segment all = {.count = w->k};
-    w->table->product[w->nv - 1][w->mr - 1](&all, 1, w->a, w->mr, w->b, w->nv * w->table->lanes, &w->io);
-}
-
-/* As over a copy of a halo: channels far apart, a segment for each tap. */
-static void run_product_halo(workload *w) {
-    int nr = w->nv * w->table->lanes;
-    tilefold_segment taps[TAPS];
-    for (int t = 0; t < TAPS; t++)
-        taps[t] = (tilefold_segment){BENCH_CHANNELS, t / 3 * 60 + t % 3, (int64_t)t * BENCH_CHANNELS * nr, 0};
-    w->table->product[w->nv - 1][w->mr - 1](taps, TAPS, w->a, 240, w->b, nr, &w->io);
-}
-
-static void run_product_rows(workload *w) {
-    tilefold_segment taps[TAPS];
-    for (int t = 0; t < TAPS; t++)
-        taps[t] = (tilefold_segment){BENCH_CHANNELS, 0, (int64_t)t * BENCH_CHANNELS * w->nv * w->table->lanes, t};
-    w->table->product_rows[w->nv - 1][w->mr - 1](taps, TAPS, w->rows, w->b, &w->io);
-}
-
-static void run_depthwise_pixels(workload *w) {
-    static const int64_t taps[TAPS] = {0, 1, 2, 80, 81, 82, 160, 161, 162};
-    w->table->depthwise_pixels[w->nv - 1][w->mr - 1](TAPS, taps, w->a, 80, w->b, &w->io);
-}
-
-static void run_depthwise(workload *w) {
-    w->table->depthwise[w->type][w->nv - 1][w->mr - 1](TAPS, (const void *const *)w->rows, 0, w->b, 64, &w->io);
-}
-
-static void run_load_run(workload *w) { w->table->load_run[w->type](w->io.out, w->a, w->stride, w->k); }
-
-static void run_store_run(workload *w) { w->table->store_run[w->type](w->b, w->stride, w->a, w->k); }
-
-static void run_transpose_rows(workload *w) {
-    w->table->transpose_rows[w->type](w->io.out, w->mr, w->elements, w->mr, w->stride, w->k);
-}
-
-/* Seconds of one call, the best of several short runs. */
-static double time_of(void (*run)(workload *w), workload *w) {
-    double best = INFINITY, deadline = seconds() + 0.06;
-    int64_t calls = 1;
-    do {
-        double start = seconds();
-        for (int64_t i = 0; i < calls; i++) run(w);
-        double spent = seconds() - start;
-        if (spent / (double)calls < best) best = spent / (double)calls;
-        if (spent < 1e-3) calls *= 2;
-    } while (seconds() < deadline);
-    return best;
-}
-
-static double measure_peak(const tilefold_cpu_kernels *table) {
-    double best = 0;
-    float sink;
-    for (int i = 0; i < 40; i++) {
-        double start = seconds();
-        int64_t done = table->fma_rounds(20000, &sink);
-        best = fmax(best, 2e-9 * (double)done / (seconds() - start));
-    }
-    return best;
-}
-
-static const char *const type_names[] = {"", "f32", "f16", "bf16"};
-
-static void bench_tile(workload *w, const char *name, void (*run)(workload *w), int64_t k, double peak) {
-    double gflops = 2e-9 * (double)(k * w->mr * w->nv * w->table->lanes) / time_of(run, w);
-    printf("%-9s %-14s %-4s %2dx%d  k = %-4d %7.1f GFLOP/s  %5.1f %% of peak\n", isa_name(w->table), name,
-           type_names[w->type], w->mr, w->nv, (int)k, gflops, 100 * gflops / peak);
-}
-
-static void bench_run(workload *w, const char *name, void (*run)(workload *w)) {
-    double gigabytes = 4e-9 * (double)(w->k * w->mr) / time_of(run, w);
-    printf("%-9s %-14s %-4s %2d x %-4d stride %d %6.1f GB/s of floats\n", isa_name(w->table), name, type_names[w->type],
-           w->mr, (int)w->k, (int)w->stride, gigabytes);
-}
-
-static void bench_tiles(workload *w, double peak) {
-    for (w->nv = 1; w->nv <= TILEFOLD_MAX_VECTORS && w->table->max_rows[w->nv - 1] > 0; w->nv++) {
-        int nr = w->nv * w->table->lanes;
-        w->type = TILEFOLD_F32;
-        w->mr = w->table->max_rows[w->nv - 1];
-        w->k = 256;
-        for (int i = 0; i < TAPS * w->mr; i++) w->rows[i] = w->a + (i / w->mr + i % w->mr) * BENCH_CHANNELS;
-        w->io.lanes = nr;
-        bench_tile(w, "product", run_product, w->k, peak);
-        w->io.lanes = nr;
-        bench_tile(w, "product_halo", run_product_halo, TAPS * BENCH_CHANNELS, peak);
-        bench_tile(w, "product_rows", run_product_rows, TAPS * BENCH_CHANNELS, peak);
-        w->mr = w->table->max_pixels[w->nv - 1];
-        for (int i = 0; i < TAPS * w->mr; i++) w->rows[i] = w->a + (i / w->mr * 7 + i % w->mr) * nr;
-        bench_tile(w, "depthwise_pixels", run_depthwise_pixels, TAPS, peak);
-        for (; w->type <= TILEFOLD_BF16; w->type++) bench_tile(w, "depthwise", run_depthwise, TAPS, peak);
-    }
-}
-
-static void bench_runs(workload *w) {
-    static const int counts[] = {6, 14, 32};
-    for (w->type = TILEFOLD_F32; w->type <= TILEFOLD_BF16; w->type++) {
-        w->mr = 1;
-        w->k = 1024;
-        for (w->stride = 1; w->stride <= 2; w->stride++) {
-            bench_run(w, "load_run", run_load_run);
-            bench_run(w, "store_run", run_store_run);
-        }
-        w->stride = 1;
-        w->k = 256;
-        for (int i = 0; i < 3; i++) {
-            w->mr = counts[i];
-            bench_run(w, "transpose_rows", run_transpose_rows);
-        }
-    }
-}
-
-static int bench(void) {
-    static _Alignas(64) float a[BENCH_FLOATS], b[BENCH_FLOATS], out[BENCH_FLOATS];
-    workload w = {
-        .a = a,
-        .b = b,
-        .io = {.init = out, .init_stride = 64, .out = out, .out_stride = 64, .low = -INFINITY, .high = INFINITY}};
-    for (int i = 0; i < 64; i++) w.elements[i] = a + i * 272;
-    printf("%s\n", tilefold_cpu_detect()->name);
-    for (int x = 0; x < table_count; x++) {
-        w.table = tables[x];
-        double peak = measure_peak(w.table);
-        printf("%-9s fma_rounds %27.1f GFLOP/s\n", isa_name(w.table), peak);
-        bench_tiles(&w, peak);
-        bench_runs(&w);
-    }
-    return 0;
-}
-
 int main(int argc, char **argv) {
     find_tables();
-    if (argc == 2 && strcmp(argv[1], "--bench") == 0) return bench();
+    if (argc == 2 && strcmp(argv[1], "--bench") == 0) return bench_kernels(tables, table_count);
     static product_check packed = check_product, rows = check_product_rows;
     static run_check load = check_load_run, transpose = check_transpose_rows, store = check_store_run,
                      copy = check_copy_rows, turn = check_store_transposed;
