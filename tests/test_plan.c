@@ -119,6 +119,7 @@ static void test_large_problems(void **state) {
         test_problem made = make_large(problem_seed(&run, i));
         rng r = rng_make(made.seed, 15);
         way w = {best_isa(), 1, POOL_LIBRARY, (tilefold_algorithm)rng_range(&r, 0, 3), rng_percent(&r, 50), 65536};
+        if (rng_percent(&r, 30)) w.limit = INT64_C(1) << rng_range(&r, 17, 60);
         tilefold_status status = tilefold_problem_set_layout(&made.problem,
                                                              rng_percent(&r, 50) ? TILEFOLD_CHANNELS_FIRST
                                                                                  : TILEFOLD_CHANNELS_LAST,
@@ -212,6 +213,27 @@ static void test_huge_strides(void **state) {
     assert_true((double)(clock() - begin) / CLOCKS_PER_SEC < 20); /* hangs, not slowness */
 }
 
+/* So is a convolution whose stride sorts its taps by a thousand million residues. */
+static void test_huge_residues(void **state) {
+    (void)state;
+    clock_t begin = clock();
+    for (int bits = 10; bits <= 34; bits++) {
+        test_problem made = {.name = "huge residues"};
+        tilefold_problem *p = &made.problem;
+        tilefold_problem_init(p, TILEFOLD_CONV, TILEFOLD_F32, 1);
+        p->stride[0] = (INT64_C(1) << bits) - 1;
+        p->dilation[0] = 2;
+        p->kernel[0] = p->stride[0] * 5 / 2;
+        p->input_size[0] = p->stride[0] * 300;
+        assert_int_equal(tilefold_problem_set_layout(p, TILEFOLD_CHANNELS_FIRST, NULL), TILEFOLD_OK);
+        for (int room = 16; room <= 50; room += 17) {
+            way w = {best_isa(), 1, POOL_LIBRARY, TILEFOLD_ALGORITHM_AUTO, true, INT64_C(1) << room};
+            check_large(&made, &w);
+        }
+    }
+    assert_true((double)(clock() - begin) / CLOCKS_PER_SEC < 20); /* hangs, not slowness */
+}
+
 /* --------------------------------------------------------------------------------------------------------- print ---- */
 
 static void assert_prints(const char *text, int64_t figure) {
@@ -274,7 +296,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_founding_cases), cmocka_unit_test(test_large_problems),
         cmocka_unit_test(test_wild_problems),  cmocka_unit_test(test_huge_strides),
-        cmocka_unit_test(test_print),
+        cmocka_unit_test(test_huge_residues),  cmocka_unit_test(test_print),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, close_all);
 }

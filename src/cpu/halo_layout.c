@@ -45,6 +45,13 @@ static tilefold_tap_class get_class(const tilefold_halo_layout *layout, int64_t 
     return tilefold_tap_class_at(layout->inner, layout->tap_begin + index, layout->tap_end, layout->period);
 }
 
+/* Where the run of a class begins in a row: past those of the classes before it, which are `count` elements and, for each of
+ * their taps but the first, as many as lie between two of them. A stride of a million has a million classes: not summed. */
+static int64_t class_begin(const tilefold_halo_layout *layout, int64_t index) {
+    int64_t taps = layout->tap_end - layout->tap_begin, each = taps / layout->period, rest = taps % layout->period;
+    return index * layout->count + (index * (each - 1) + tilefold_min(index, rest)) * layout->apart;
+}
+
 tilefold_halo_layout tilefold_halo_lay_out(const tilefold_axis_part part[TILEFOLD_AXES], const tilefold_cursor *cursor,
                                            int64_t rows, int64_t count, int64_t tap_begin, int64_t tap_end) {
     int64_t outer_taps = part[0].taps * part[1].taps, inner = part[2].taps;
@@ -60,12 +67,12 @@ tilefold_halo_layout tilefold_halo_lay_out(const tilefold_axis_part part[TILEFOL
 
     int64_t taps = layout.tap_end - layout.tap_begin, step = part[2].in_step;
     layout.period = tilefold_tap_period(&part[2]);
-    int64_t apart = tilefold_floor_div(tilefold_max(part[2].in_tap, -part[2].in_tap) * layout.period, step);
-    if (layout.period >= taps || apart >= count) layout.period = taps; /* runs of their own are smaller */
+    layout.apart = tilefold_max(part[2].in_tap, -part[2].in_tap) / (step / layout.period); /* by their common divisor */
+    if (layout.period >= taps || layout.apart >= count) layout.period = taps; /* runs of their own are smaller */
     if (layout.period >= taps)
         layout.pitch = tilefold_saturating_multiply(count, taps);
     else
-        for (int64_t i = 0; i < layout.period; i++) layout.pitch += count + get_class(&layout, i).spread;
+        layout.pitch = class_begin(&layout, layout.period);
     layout.flat = layout.pitch == count && layout.outer[1].position_rows == 1;
     layout.plane = tilefold_saturating_multiply(layout.outer[0].rows, layout.outer[1].rows);
     layout.plane = round_plane(tilefold_saturating_multiply(layout.plane, layout.pitch));
@@ -80,11 +87,10 @@ int64_t tilefold_halo_channels(const tilefold_halo_layout *layout, int64_t float
     return tilefold_max(1, (floats - SLACK) / layout->plane);
 }
 
-/* Where a tap of the innermost axis begins in a row, past the classes before its own. */
+/* Where a tap of the innermost axis begins in a row, in the run of its class. */
 static int64_t class_offset(const tilefold_halo_layout *layout, int64_t tap) {
-    int64_t offset = 0, index = (tap - layout->tap_begin) % layout->period;
-    for (int64_t i = 0; i < index; i++) offset += layout->count + get_class(layout, i).spread;
-    return offset + tilefold_tap_shift(layout->inner, tap) - get_class(layout, index).shift;
+    int64_t index = (tap - layout->tap_begin) % layout->period;
+    return class_begin(layout, index) + tilefold_tap_shift(layout->inner, tap) - get_class(layout, index).shift;
 }
 
 int64_t tilefold_halo_tap_offset(const tilefold_halo_layout *layout, int64_t tap) {

@@ -38,6 +38,7 @@ typedef struct tilefold_halo_layout {
     const tilefold_axis_part *inner;
     int64_t first, count;               /* first position, and how many, along the innermost axis */
     int64_t tap_begin, tap_end, period; /* taps of the innermost axis, those of one residue `period` apart */
+    int64_t apart;                      /* elements between neighbouring taps of one residue, where they share a run */
     int64_t pitch, plane;               /* floats of a row, and from one channel to the next */
     bool flat;                          /* rows follow each other without a gap: all positions are one row */
 } tilefold_halo_layout;
