@@ -158,6 +158,8 @@ static void tile_begin(scene *s, tile *t, int lanes, int mr, int nr) {
     if (in_place && t->io.lanes < nr) t->io.lanes = nr; /* what is not stored would be read by the next block */
     t->io.low = limits[clamp][0];
     t->io.high = limits[clamp][1];
+    t->io.next = (const char *)t->io.init; /* any address will do */
+    t->io.next_step = rng_range(&s->random, -4096, 4096);
     memcpy(t->before, t->io.out, (size_t)out_count * sizeof(float));
     for (int i = 0; i < mr; i++)
         for (int j = 0; j < nr; j++) t->sums[i][j] = t->io.init[i * init_stride + (t->io.init_by_row ? 0 : j)];

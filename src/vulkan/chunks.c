@@ -177,13 +177,15 @@ tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *g, bool i
         possible = weight_fits ? cut_tensors(g, &c, input_fits) : cut_weights(&c);
         sizes = tilefold_vulkan_chunk_sizes(g, &c);
     }
-    if (!possible)
+    if (!possible) {
+        sizes = tilefold_vulkan_chunk_sizes(g, &(tilefold_vulkan_chunking){1, 1, 1, {1, 1, 1}, in_place});
         return tilefold_fail(
             message, TILEFOLD_UNSUPPORTED,
             "one output needs buffers of %lld bytes of input, %lld of weights and %lld of output; the largest "
             "buffer is %lld bytes",
             (long long)sizes.bytes[TILEFOLD_INPUT], (long long)sizes.bytes[TILEFOLD_WEIGHT],
             (long long)sizes.bytes[TILEFOLD_OUTPUT], (long long)most->bytes[TILEFOLD_INPUT]);
+    }
     grow_chunks(g, most, &c);
     *chunking = c;
     return TILEFOLD_OK;

@@ -50,6 +50,8 @@ class Vulkan(CommandLineTest):
         self.succeed(*PLAN, "--algorithm", "unfold", "--scratch", least)
         self.fail_with(1, ["--scratch 100", "bytes"], *PLAN, "--algorithm", "unfold", "--scratch", "100")
         self.fail_with(1, ["--max-buffer 1:", "bytes"], *PLAN, "--max-buffer", "1")
+        self.fail_with(1, ["--max-buffer 600: one output needs", " 1152 of weights and 4 of output"],
+                       *PLAN, "--max-buffer", "600")
 
     def test_bench(self):
         with open(self.path("suite.tsv"), "w") as file:
