@@ -142,7 +142,7 @@ static void run_scene(const scene *s, tilefold_isa isa) {
 
 static void test_copies(void **state) {
     (void)state;
-    problem_run run = begin_problems(3000);
+    problem_run run = begin_problems(1200);
     for (int64_t i = 0; i < run.count; i++) {
         scene s = make_scene(problem_seed(&run, i));
         for (int isa = TILEFOLD_ISA_PORTABLE; isa <= TILEFOLD_ISA_NEON; isa++)
