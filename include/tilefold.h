@@ -38,7 +38,8 @@
  *
  * tilefold_convolve() plans, packs, executes and releases in one call. An engine that runs the same problem more than
  * once does those steps itself, with memory of its own: tilefold_plan_create(), tilefold_plan_get_info(),
- * tilefold_pack_weight(), tilefold_execute().
+ * tilefold_pack_weight(), tilefold_execute(). One that has only parts of the input at a time, or wants only parts of the
+ * output, asks tilefold_input_window() and calls tilefold_execute_window().
  *
  * THE OPERATION. Per spatial axis: size I, kernel K, stride S, dilation D, input dilation L, padding P0 (begin) and P1
  * (end); C input and O output channels in G groups (a channel c and an output o meet only within one group):
