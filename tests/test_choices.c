@@ -7,6 +7,7 @@
  * at the difference before it is committed.
  */
 #include <inttypes.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -297,6 +298,85 @@ static void test_names_say_what_runs(void **state) {
     }
 }
 
+/* ----------------------------------------------------------------------------------------------------- what is left out ---- */
+
+/* Steps of the sums that the kernels of one tile are called for, through all of its calls. */
+static int64_t steps;
+static tilefold_product_kernel real_product;
+static tilefold_product_rows_kernel real_rows;
+
+static void count_product(const tilefold_segment *segments, int64_t count, const float *a, ptrdiff_t a_step,
+                          const float *b, ptrdiff_t b_step, const tilefold_tile_io *io) {
+    for (int64_t i = 0; i < count; i++) steps += segments[i].count;
+    real_product(segments, count, a, a_step, b, b_step, io);
+}
+
+static void count_product_rows(const tilefold_segment *segments, int64_t count, const float *const *rows,
+                               const float *b, const tilefold_tile_io *io) {
+    for (int64_t i = 0; i < count; i++) steps += segments[i].count;
+    real_rows(segments, count, rows, b, io);
+}
+
+/* One row of 12 outputs whose middle tap alone meets the input, 40 channels, one output channel: every kernel call is of the same
+ * two kernels. Of 3 x 40 steps a call takes 40, unless a weight is infinite. */
+static int64_t count_steps(tilefold_layout layout, tilefold_algorithm algorithm, float special) {
+    test_problem made = {.name = "padding"};
+    tilefold_problem *p = &made.problem;
+    tilefold_problem_init(p, TILEFOLD_CONV, TILEFOLD_F32, 1);
+    p->in_channels = 40;
+    p->input_size[0] = 12, p->kernel[0] = 3, p->dilation[0] = p->padding_begin[0] = p->padding_end[0] = 20;
+    if (tilefold_problem_set_layout(p, layout, NULL) != TILEFOLD_OK) abort();
+    way w = {TILEFOLD_ISA_PORTABLE, 1, POOL_SEQUENTIAL, algorithm, true, INT64_MAX};
+    tilefold_cpu_target *target = tilefold_cpu_get_target(get_context(&w));
+    real = target->kernels;
+    tilefold_cpu_kernels counting = *real;
+    bool declined;
+    tilefold_plan *plan = make_plan(&made, &w, &declined);
+    if (!plan) fail_problem(&made, &w, "no plan");
+    char words[CHOICE_LINE];
+    get_words(plan, words, sizeof words);
+    tilefold_plan_destroy(plan);
+    for (int nv = 0; nv < TILEFOLD_MAX_VECTORS; nv++)
+        for (int mr = 0; mr < TILEFOLD_MAX_ROWS; mr++) {
+            if (counting.product[nv][mr]) counting.product[nv][mr] = count_product;
+            if (counting.product_rows[nv][mr]) counting.product_rows[nv][mr] = count_product_rows;
+        }
+    target->kernels = &counting;
+    plan = make_plan(&made, &w, &declined);
+    target->kernels = real;
+    long long rows, lanes;
+    if (sscanf(strstr(words, "kernel"), "kernel %lldx%lld", &rows, &lanes) != 2) abort();
+    real_product = real->product[lanes / real->lanes - 1][rows - 1];
+    real_rows = real->product_rows[lanes / real->lanes - 1][rows - 1];
+    tensors t = make_tensors(&made);
+    if (special != 0) ((float *)t.weight.data)[7] = special;
+    tilefold_message message;
+    prepared e;
+    tilefold_status status = prepare_execution(plan, &t, &e, &message);
+    steps = 0;
+    if (status == TILEFOLD_OK) status = tilefold_execute(plan, &e.execution, &message);
+    finish_execution(&e);
+    if (status != TILEFOLD_OK) fail_msg("%s", message.text);
+    free_tensors(&t);
+    tilefold_plan_destroy(plan);
+    return steps;
+}
+
+static void test_padding_is_left_out(void **state) {
+    (void)state;
+    const struct {
+        tilefold_layout layout;
+        tilefold_algorithm algorithm;
+    } cases[] = {{TILEFOLD_CHANNELS_FIRST, TILEFOLD_ALGORITHM_DIRECT},
+                 {TILEFOLD_CHANNELS_LAST, TILEFOLD_ALGORITHM_IMPLICIT}};
+    for (int i = 0; i < 2; i++) {
+        int64_t without = count_steps(cases[i].layout, cases[i].algorithm, 0);
+        int64_t with = count_steps(cases[i].layout, cases[i].algorithm, INFINITY);
+        assert_true(without > 0);
+        assert_int_equal(with, 3 * without);
+    }
+}
+
 static int close_all(void **state) {
     (void)state;
     close_contexts();
@@ -313,6 +393,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_throughput),
         cmocka_unit_test(test_names_say_what_runs),
+        cmocka_unit_test(test_padding_is_left_out),
     };
     return cmocka_run_group_tests_name("choices", tests, NULL, close_all);
 }

@@ -82,8 +82,9 @@ typedef struct tilefold_cpu_work {
     const tilefold_geometry *geometry;
     const char *input;
     const char *weight;  /* where not prepacked */
-    const float *packed; /* where prepacked */
-    const char *bias;    /* or NULL */
+    const float *packed; /* where prepacked: the panels */
+    bool finite; /* every weight is known to be finite: a product with padding may be left out (design.md, section 8) */
+    const char *bias; /* or NULL */
     char *output;
     int64_t element_bytes;
 } tilefold_cpu_work;
@@ -143,7 +144,9 @@ static inline void tilefold_tap_next(tilefold_tap *tap, const tilefold_axis_part
 
 /* ------------------------------------------------------------------------------------------------------ files ---- */
 
-/* weights.c: packed weights, [group][class][panel][k][width]. Saturating. */
+/* weights.c: packed weights: a header, the first float of which is 1 where every weight is finite and 0 where not; then
+ * [group][class][panel][k][width]. Saturating. */
+enum { TILEFOLD_PACKED_HEADER = 16 };
 int64_t tilefold_cpu_packed_floats(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan);
 void tilefold_cpu_pack_weight(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan, const void *weight,
                               float *packed);

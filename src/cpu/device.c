@@ -141,10 +141,14 @@ static tilefold_status execute(const tilefold_plan *plan, const tilefold_geometr
                               .geometry = geometry,
                               .input = request->input,
                               .weight = request->weight,
-                              .packed = request->packed_weight,
                               .output = request->output,
                               .bias = geometry->bias_type == TILEFOLD_NONE ? NULL : request->bias,
                               .element_bytes = (int64_t)tilefold_type_bytes(geometry->type)};
+    if (cpu->prepacked) {
+        const float *packed = request->packed_weight;
+        work.finite = packed[0] != 0;
+        work.packed = packed + TILEFOLD_PACKED_HEADER;
+    }
     execution e = {.work = &work,
                    .plan = plan,
                    .request = request,

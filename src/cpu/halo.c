@@ -10,6 +10,7 @@
 #include "../checked.h"
 #include "algorithm.h"
 #include "cost.h"
+#include "place.h"
 #include "product.h"
 
 static int64_t copy_floats(const tilefold_product *p) { return p->plan->arena.operand_bytes / (int64_t)sizeof(float); }
@@ -35,25 +36,41 @@ static int64_t row_length(const tilefold_product *p) {
     return p->halo.flat ? p->positions : tilefold_min(p->positions, p->tile->part[2].count);
 }
 
-static void build(tilefold_product *p) {
-    const tilefold_axis_part *part = p->tile->part;
-    int64_t count = tilefold_min(p->positions, part[2].count), rows = p->positions / count;
-    if (p->taps) p->halo = tilefold_halo_lay_out(part, &p->start, rows, count, p->block.tap_begin, p->block.tap_end);
-    p->halo.flat = p->halo.flat && block_taps(p) == 1; /* all blocks alike */
-    int64_t length = row_length(p), width = p->plan->operand_width;
-    p->row_panels = tilefold_ceil_div(length, width);
-    p->panels = p->positions / length * p->row_panels;
-    if (p->taps == 0) return;
-    int64_t channels = p->block.channel_end - p->block.channel_begin;
-    const tilefold_cpu_work *work = p->work;
-    int64_t stride = work->geometry->in_channel;
-    tilefold_halo_copy(&p->halo, work, work->input + p->block.channel_begin * stride * work->element_bytes, stride,
-                       channels, (float *)p->arena);
-    p->segment_count = tilefold_product_segments(&p->block, p->segments);
+/* The part, without the taps that the whole box meets only padding at. `skipped` is how many of each axis go before. */
+static void reduce_part(tilefold_product *p, int64_t rows, int64_t count, int64_t skipped[TILEFOLD_AXES]) {
+    const int64_t extent[TILEFOLD_AXES] = {1, rows, count};
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
+        tilefold_axis_part *part = &p->box_part[axis];
+        int64_t begin = 0, end = part->taps, first = p->start.q[axis];
+        if (p->work->finite && p->block.tap_end - p->block.tap_begin == p->taps)
+            tilefold_taps_met(&p->work->geometry->axis[axis], part, first, first + extent[axis] - 1, &begin, &end);
+        if (begin == end) begin = 0, end = 1; /* nothing is met: a copy there must be */
+        skipped[axis] = begin;
+        part->in_first += begin * part->in_tap;
+        part->taps = end - begin;
+    }
+}
+
+/* Where each tap of the block begins in the copy; those that were left out are not read. */
+static int64_t tap_offset(const tilefold_product *p, const int64_t skipped[TILEFOLD_AXES], int64_t tap) {
+    const tilefold_axis_part *part = p->box_part;
+    if (p->block.tap_end - p->block.tap_begin != p->taps) return tilefold_halo_tap_offset(&p->halo, tap);
+    tilefold_tap t = tilefold_tap_at(p->tile->part, tap);
+    int64_t at = 0;
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
+        int64_t j = t.j[axis] - skipped[axis];
+        if (j < 0 || j >= part[axis].taps) return 0;
+        at = at * part[axis].taps + j;
+    }
+    return tilefold_halo_tap_offset(&p->halo, at);
+}
+
+/* Points the segments at the copy: all channel blocks alike. */
+static void point_segments(tilefold_product *p, const int64_t skipped[TILEFOLD_AXES]) {
     int64_t taps = p->block.tap_end - p->block.tap_begin;
     for (int64_t i = 0; i < p->segment_count; i++) {
         tilefold_segment *s = &p->segments[i];
-        int64_t tap = i < taps ? tilefold_halo_tap_offset(&p->halo, s->tap) : p->segments[i - taps].tap;
+        int64_t tap = i < taps ? tap_offset(p, skipped, s->tap) : p->segments[i - taps].tap;
         int64_t offset = tap + s->a * p->halo.plane;
         s->tap = tap;
         if (p->plan->positions_in_lanes)
@@ -63,7 +80,31 @@ static void build(tilefold_product *p) {
     }
 }
 
-static tilefold_position_panel panel(const tilefold_product *p, int64_t index) {
+static void copy_box(tilefold_product *p, int64_t rows, int64_t count) {
+    const tilefold_cpu_work *work = p->work;
+    int64_t skipped[TILEFOLD_AXES], stride = work->geometry->in_channel;
+    memcpy(p->box_part, p->tile->part, sizeof p->box_part);
+    reduce_part(p, rows, count, skipped);
+    bool all = p->block.tap_end - p->block.tap_begin == p->taps;
+    int64_t taps = p->box_part[0].taps * p->box_part[1].taps * p->box_part[2].taps;
+    p->halo = tilefold_halo_lay_out(p->box_part, &p->start, rows, count, all ? 0 : p->block.tap_begin,
+                                    all ? taps : p->block.tap_end);
+    p->halo.flat = p->halo.flat && block_taps(p) == 1; /* all blocks alike */
+    tilefold_halo_copy(&p->halo, work, work->input + p->block.channel_begin * stride * work->element_bytes, stride,
+                       p->block.channel_end - p->block.channel_begin, (float *)p->arena);
+    p->segment_count = tilefold_product_segments(&p->block, p->segments);
+    point_segments(p, skipped);
+}
+
+static void build(tilefold_product *p) {
+    int64_t count = tilefold_min(p->positions, p->tile->part[2].count), rows = p->positions / count;
+    if (p->taps) copy_box(p, rows, count);
+    int64_t length = row_length(p);
+    p->row_panels = tilefold_ceil_div(length, p->plan->operand_width);
+    p->panels = p->positions / length * p->row_panels;
+}
+
+static tilefold_position_panel panel(tilefold_product *p, int64_t index) {
     int64_t row = index / p->row_panels, at = index % p->row_panels, length = row_length(p);
     int64_t begin, end;
     if (p->plan->positions_in_lanes) {
@@ -81,6 +122,7 @@ static tilefold_position_panel panel(const tilefold_product *p, int64_t index) {
         begin %= p->halo.count;
     }
     panel.at.q[2] += begin;
+    tilefold_product_skip_padding(p, &panel);
     return panel;
 }
 

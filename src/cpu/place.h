@@ -38,6 +38,24 @@ static inline tilefold_run_source tilefold_find_source(const tilefold_geometry *
     return (tilefold_run_source){begin, end, at};
 }
 
+/* The taps [*begin, *end) of an axis that some position in [first, last] meets an input element at, or a few more: the others
+ * read padding only. */
+static inline void tilefold_taps_met(const tilefold_axis *axis, const tilefold_axis_part *part, int64_t first,
+                                     int64_t last, int64_t *begin, int64_t *end) {
+    int64_t low = part->in_first + first * part->in_step, high = part->in_first + last * part->in_step;
+    int64_t step = part->in_tap > 0 ? part->in_tap : -part->in_tap;
+    if (part->in_tap < 0) { /* seen from the last tap */
+        low += (part->taps - 1) * part->in_tap;
+        high += (part->taps - 1) * part->in_tap;
+    }
+    /* Taps j with high + j*step >= 0 and low + j*step < I. */
+    int64_t from = high >= 0 ? 0 : tilefold_min(part->taps, tilefold_ceil_div(-high, step));
+    int64_t to = low >= axis->input ? 0 : tilefold_min(part->taps, tilefold_floor_div(axis->input - 1 - low, step) + 1);
+    to = tilefold_max(from, to);
+    *begin = part->in_tap < 0 ? part->taps - to : from;
+    *end = part->in_tap < 0 ? part->taps - from : to;
+}
+
 /* Elements between neighbouring positions of a row that both lie inside the input. */
 static inline int64_t tilefold_position_stride(const tilefold_geometry *geometry, const tilefold_tile *tile) {
     return tilefold_min(tile->part[2].in_step, geometry->axis[2].input) * geometry->in_axis[2];

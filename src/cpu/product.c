@@ -3,6 +3,7 @@
 
 #include "../checked.h"
 #include "algorithm.h"
+#include "place.h"
 
 #include <math.h>
 
@@ -79,6 +80,50 @@ static void point_segments_at_weights(tilefold_product *p, int64_t width) {
         k += segment->count;
     }
     p->segment_width = width;
+    p->met_count = -1;
+}
+
+/* Copies the segments of the taps that are met behind the block's; returns how many. */
+static int64_t copy_met(const tilefold_product *p) {
+    const tilefold_axis_part *part = p->tile->part;
+    tilefold_segment *out = p->segments + p->segment_count;
+    int64_t count = 0, row = p->met_end[2] - p->met_begin[2];
+    for (int64_t first = 0; first < p->segment_count; first += p->taps)
+        for (int64_t z = p->met_begin[0]; z < p->met_end[0]; z++)
+            for (int64_t y = p->met_begin[1]; y < p->met_end[1]; y++) {
+                int64_t tap = (z * part[1].taps + y) * part[2].taps + p->met_begin[2];
+                for (int64_t i = 0; i < row; i++) out[count++] = p->segments[first + tap + i];
+            }
+    return count;
+}
+
+void tilefold_product_skip_padding(tilefold_product *p, tilefold_position_panel *panel) {
+    const tilefold_axis_part *part = p->tile->part;
+    panel->segments = p->segments;
+    panel->segment_count = p->segment_count;
+    if (!p->work->finite || p->taps <= 1 || p->block.tap_end - p->block.tap_begin != p->taps) return;
+    /* The positions' extent along each axis: whole rows, or planes, where they go on into the next. */
+    int64_t last = panel->at.q[2] + panel->count - 1, rows = last / part[2].count, y = panel->at.q[1] + rows;
+    const int64_t first[TILEFOLD_AXES] = {panel->at.q[0], y < part[1].count ? panel->at.q[1] : 0,
+                                          rows ? 0 : panel->at.q[2]};
+    const int64_t end[TILEFOLD_AXES] = {panel->at.q[0] + y / part[1].count, y < part[1].count ? y : part[1].count - 1,
+                                        rows ? part[2].count - 1 : last};
+    bool same = p->met_count >= 0;
+    int64_t met = 1;
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
+        int64_t from, to;
+        tilefold_taps_met(&p->work->geometry->axis[axis], &part[axis], first[axis], end[axis], &from, &to);
+        same = same && from == p->met_begin[axis] && to == p->met_end[axis];
+        p->met_begin[axis] = from, p->met_end[axis] = to;
+        met *= to - from;
+    }
+    if (met == p->taps) {
+        p->met_count = -1;
+        return;
+    }
+    if (!same) p->met_count = copy_met(p);
+    panel->segments = p->segments + p->segment_count;
+    panel->segment_count = p->met_count;
 }
 
 static int64_t vectors_for(const tilefold_cpu_plan *plan, int64_t count) {
@@ -88,19 +133,20 @@ static int64_t vectors_for(const tilefold_cpu_plan *plan, int64_t count) {
 static void call_kernel(const tilefold_product *p, const weight_panel *panel, const tilefold_position_panel *positions,
                         const tilefold_tile_io *io) {
     const tilefold_cpu_kernels *kernels = p->plan->kernels;
+    const tilefold_segment *segments = positions->segments;
+    int64_t count = positions->segment_count;
     if (p->plan->positions_in_lanes)
-        kernels->product[vectors_for(p->plan, positions->count) - 1][panel->count - 1](p->segments, p->segment_count,
-                                                                                       panel->values, panel->width,
-                                                                                       positions->values,
+        kernels->product[vectors_for(p->plan, positions->count) - 1][panel->count - 1](segments, count, panel->values,
+                                                                                       panel->width, positions->values,
                                                                                        positions->step, io);
     else if (p->operand->by_pointer)
-        kernels->product_rows[panel->width / kernels->lanes - 1][positions->count - 1](p->segments, p->segment_count,
+        kernels->product_rows[panel->width / kernels->lanes - 1][positions->count - 1](segments, count,
                                                                                        positions->values, panel->values,
                                                                                        io);
     else
-        kernels->product[panel->width / kernels->lanes - 1][positions->count - 1](p->segments, p->segment_count,
-                                                                                  positions->values, positions->step,
-                                                                                  panel->values, panel->width, io);
+        kernels->product[panel->width / kernels->lanes - 1][positions->count - 1](segments, count, positions->values,
+                                                                                  positions->step, panel->values,
+                                                                                  panel->width, io);
 }
 
 /* While panel `at` of the positions is multiplied, its share of the next weight panel is fetched: weights are read once from
@@ -243,7 +289,7 @@ bool tilefold_product_lay_out(tilefold_cpu_plan *plan, int64_t operand_bytes, in
         return false;
     if (!tilefold_add(at, partial, &at) || at > INT64_MAX / 4) return false;
     arena->segments = at;
-    at += align(segments * (int64_t)sizeof(tilefold_segment));
+    at += align(2 * segments * (int64_t)sizeof(tilefold_segment));
     arena->weight = at;
     if (!plan->prepacked)
         at += align(plan->block.taps * plan->block.channels * plan->weight_width * (int64_t)sizeof(float));

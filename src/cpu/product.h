@@ -38,8 +38,11 @@ typedef struct tilefold_product {
     /* what the kernel walks, set by the operand's build: the positions' offsets by the operand, the weights' here */
     tilefold_segment *segments;
     int64_t segment_count;
-    int64_t segment_width; /* weight panel width that the segments are for */
+    int64_t segment_width;                                    /* weight panel width that the segments are for */
+    int64_t met_begin[TILEFOLD_AXES], met_end[TILEFOLD_AXES]; /* taps that a panel's own segments are of */
+    int64_t met_count;                                        /* of those; -1 where there are none yet */
     /* the operand's own state, for the box */
+    tilefold_axis_part box_part[TILEFOLD_AXES];
     tilefold_halo_layout halo;
     int64_t row_panels; /* kernel calls to a row of the box */
 } tilefold_product;
@@ -49,7 +52,9 @@ typedef struct tilefold_position_panel {
     tilefold_cursor at;
     int64_t count;
     const void *values;
-    int64_t step; /* floats from one k to the next, within a segment */
+    int64_t step;                     /* floats from one k to the next, within a segment */
+    const tilefold_segment *segments; /* the block's, or fewer where padding is left out */
+    int64_t segment_count;
 } tilefold_position_panel;
 
 /* How the positions' side is made. */
@@ -60,7 +65,7 @@ struct tilefold_operand_kind {
     /* Builds the operand of the box for the block in hand, and its segments; sets panels. */
     void (*build)(tilefold_product *p);
     /* Panel number 0 <= index < p->panels. */
-    tilefold_position_panel (*panel)(const tilefold_product *p, int64_t index);
+    tilefold_position_panel (*panel)(tilefold_product *p, int64_t index);
 };
 
 void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena,
@@ -70,7 +75,11 @@ void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile
  * its tap, both counted from the block's first. Returns their number. */
 int64_t tilefold_product_segments(const tilefold_block *block, tilefold_segment *segments);
 
-/* The most segments a block of this size makes. */
+/* Has the panel leave out the segments of taps at which none of its positions meets an input element. Blocks of some taps only
+ * keep all of theirs. */
+void tilefold_product_skip_padding(tilefold_product *p, tilefold_position_panel *panel);
+
+/* The most segments a block of this size makes. There is room for twice as many, for a panel's own. */
 int64_t tilefold_product_max_segments(const tilefold_block_size *block);
 
 /* For the records: the tile of a kernel as wide as `vectors`; mr = 0 where there is none. */

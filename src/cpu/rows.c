@@ -55,9 +55,12 @@ static void build(tilefold_product *p) {
     p->segment_count = tilefold_product_segments(&p->block, p->segments);
 }
 
-static tilefold_position_panel panel(const tilefold_product *p, int64_t index) {
+static tilefold_position_panel panel(tilefold_product *p, int64_t index) {
     int64_t begin = panel_begin(p, index), count = panel_begin(p, index + 1) - begin;
-    return (tilefold_position_panel){cursor_of(p, begin), count, p->arena + index * p->plan->arena.operand_bytes, 0};
+    tilefold_position_panel panel = {.at = cursor_of(p, begin), .count = count};
+    panel.values = p->arena + index * p->plan->arena.operand_bytes;
+    tilefold_product_skip_padding(p, &panel);
+    return panel;
 }
 
 static const tilefold_operand_kind rows = {.by_pointer = true, .box = whole_tile, .build = build, .panel = panel};

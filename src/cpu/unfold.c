@@ -155,10 +155,11 @@ static void build(tilefold_product *p) {
     p->segment_count = 1;
 }
 
-static tilefold_position_panel panel(const tilefold_product *p, int64_t index) {
+static tilefold_position_panel panel(tilefold_product *p, int64_t index) {
     int64_t begin = panel_begin(p, index), count = panel_begin(p, index + 1) - begin;
-    return (tilefold_position_panel){cursor_of(p, begin), count, p->arena + index * p->plan->arena.operand_bytes,
-                                     panel_width(p, count)};
+    return (
+        tilefold_position_panel){cursor_of(p, begin),   count,       p->arena + index * p->plan->arena.operand_bytes,
+                                 panel_width(p, count), p->segments, p->segment_count};
 }
 
 static const tilefold_operand_kind unfolded = {.box = whole_tile, .build = build, .panel = panel};

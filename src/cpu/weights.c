@@ -68,7 +68,8 @@ static int64_t group_floats(const tilefold_geometry *geometry, const tilefold_cp
 }
 
 int64_t tilefold_cpu_packed_floats(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan) {
-    return tilefold_saturating_multiply(plan->tiling.groups, group_floats(geometry, plan));
+    int64_t panels = tilefold_saturating_multiply(plan->tiling.groups, group_floats(geometry, plan));
+    return tilefold_saturating_add(panels, TILEFOLD_PACKED_HEADER);
 }
 
 /* Taps of the classes before class `index` of an axis cut by phase: class k0 has K/m taps, and one more if k0 < K mod m. */
@@ -153,8 +154,21 @@ void tilefold_cpu_pack_panel(const tilefold_geometry *geometry, const tilefold_c
     }
 }
 
+/* Without a branch on each, so that it takes vectors. */
+static bool all_finite(const float *values, int64_t count) {
+    uint32_t bad = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        bad |= (bits & 0x7f800000) == 0x7f800000;
+    }
+    return !bad;
+}
+
 void tilefold_cpu_pack_weight(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan, const void *weight,
                               float *packed) {
+    bool finite = true;
+    float *out = packed + TILEFOLD_PACKED_HEADER;
     for (int64_t group = 0; group < plan->tiling.groups; group++) {
         int64_t at[TILEFOLD_AXES] = {0};
         do {
@@ -163,9 +177,13 @@ void tilefold_cpu_pack_weight(const tilefold_geometry *geometry, const tilefold_
             int64_t taps = class_taps(classes), columns = taps ? class_columns(plan, classes) : 0;
             tilefold_block all = {0, taps, 0, geometry->in_channels};
             for (int64_t column = 0; column < columns; column += plan->weight_width) {
-                tilefold_cpu_pack_panel(geometry, plan, weight, group, classes, column, &all, packed);
-                packed += taps * geometry->in_channels * tilefold_cpu_panel_width(plan, columns, column);
+                int64_t floats = taps * geometry->in_channels * tilefold_cpu_panel_width(plan, columns, column);
+                tilefold_cpu_pack_panel(geometry, plan, weight, group, classes, column, &all, out);
+                finite = finite && all_finite(out, floats);
+                out += floats;
             }
         } while (next_class(geometry, at));
     }
+    memset(packed, 0, TILEFOLD_PACKED_HEADER * sizeof *packed);
+    packed[0] = finite ? 1.0f : 0.0f;
 }
