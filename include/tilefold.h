@@ -38,7 +38,8 @@
  *
  * tilefold_convolve() plans, packs, executes and releases in one call. An engine that runs the same problem more than
  * once does those steps itself, with memory of its own: tilefold_plan_create(), tilefold_plan_get_info(),
- * tilefold_pack_weight(), tilefold_execute().
+ * tilefold_pack_weight(), tilefold_execute(). One that has only parts of the input at a time, or wants only parts of the
+ * output, asks tilefold_input_window() and calls tilefold_execute_window().
  *
  * THE OPERATION. Per spatial axis: size I, kernel K, stride S, dilation D, input dilation L, padding P0 (begin) and P1
  * (end); C input and O output channels in G groups (a channel c and an output o meet only within one group):
@@ -549,8 +550,10 @@ TILEFOLD_API tilefold_status tilefold_execute_resized(const tilefold_plan *plan,
  *     for n in output->batch, for o in [0, O), for x in the output's window:
  *         out[n - batch_begin][o][x - begin] = the formula, with in[n][c][i] = input[n - batch_begin][c][i - input window's begin]
  *
- * INVALID_ARGUMENT as tilefold_execute_resized() and tilefold_input_window(). UNSUPPORTED where the window has not all output
- * channels. */
+ * INVALID_ARGUMENT as tilefold_execute_resized() and tilefold_input_window(); UNSUPPORTED where the window has not all output
+ * channels. Under a plan whose math is FAST outputs are computed by blocks of 4, which a window must not cut: along 3-tap axes of
+ * stride 1 it begins at a multiple of 4, and ends at one or where output and input end; else it is UNSUPPORTED. Plans for
+ * buffers (Vulkan) are bound as a whole: INVALID_ARGUMENT, as tilefold_execute(). */
 TILEFOLD_API tilefold_status tilefold_execute_window(const tilefold_plan *plan, const tilefold_problem *problem,
                                                      const tilefold_window *output, const tilefold_execution *execution,
                                                      tilefold_message *message);

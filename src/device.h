@@ -62,6 +62,9 @@ struct tilefold_plan {
     tilefold_plan_options options;
     tilefold_geometry geometry;
     tilefold_plan_info info;
+    /* Outputs that fast arithmetic computes together along each axis, counted from output 0, filled in by the device: the bits
+     * of each depend on what all of them read. 0 stands for 1. */
+    int64_t unit[TILEFOLD_AXES];
     int64_t own_bytes;           /* of this object and the state behind it */
     int64_t scratch_limit_bytes; /* what the limit leaves after own_bytes */
     void *state;                 /* device->plan_bytes */

@@ -170,6 +170,7 @@ tilefold_status tilefold_execute_window(const tilefold_plan *plan, const tilefol
     tilefold_status status = tilefold_read_problem(problem, &full, message);
     if (!status) status = check_resized(&plan->problem, &full, message);
     if (!status) status = tilefold_window_geometry(&full, output, &geometry, message);
+    if (!status) status = tilefold_check_units(&full, output, plan->unit, message);
     if (!status && plan->geometry.folded) tilefold_geometry_fold(&geometry);
     return status ? status : execute(plan, &geometry, execution, message);
 }

@@ -248,3 +248,31 @@ tilefold_status tilefold_window_geometry(const tilefold_problem *problem, const 
         if (input.size[at] == 0) geometry->axis[TILEFOLD_AXES - problem->rank + at].input = 0;
     return TILEFOLD_OK;
 }
+
+static bool ends_between_units(const tilefold_axis *axis, tilefold_range outputs, int64_t unit) {
+    int64_t end = outputs.begin + outputs.count;
+    if (outputs.begin % unit) return false;
+    if (end % unit == 0) return true;
+    tilefold_range input = tilefold_axis_input_range(axis, outputs);
+    return end == axis->output && input.begin + input.count >= axis->input;
+}
+
+tilefold_status tilefold_check_units(const tilefold_problem *problem, const tilefold_window *output,
+                                     const int64_t unit[TILEFOLD_AXES], tilefold_message *message) {
+    int64_t size[TILEFOLD_MAX_RANK];
+    tilefold_status status = tilefold_find_output_size(problem, size, message);
+    for (int32_t at = 0; !status && at < problem->rank; at++) {
+        int64_t each = unit[TILEFOLD_AXES - problem->rank + at];
+        if (each <= 1) continue;
+        tilefold_axis axis;
+        tilefold_axis_init(&axis, problem, at, size[at]);
+        if (!ends_between_units(&axis, (tilefold_range){output->begin[at], output->size[at]}, each))
+            status = tilefold_fail(
+                message, TILEFOLD_UNSUPPORTED,
+                "fast arithmetic computes %lld outputs of axis %d together; the window has %lld from "
+                "%lld on, of %lld",
+                (long long)each, (int)at, (long long)output->size[at], (long long)output->begin[at],
+                (long long)size[at]);
+    }
+    return status;
+}

@@ -30,4 +30,9 @@ tilefold_range tilefold_axis_cut(tilefold_axis *axis, tilefold_range outputs);
 tilefold_status tilefold_window_geometry(const tilefold_problem *problem, const tilefold_window *output,
                                          tilefold_geometry *geometry, tilefold_message *message);
 
+/* Whether a window of a problem, both checked, has all that outputs computed together read: it begins and ends between units of
+ * so many outputs of each axis, or where the output ends and no input lies behind. UNSUPPORTED. */
+tilefold_status tilefold_check_units(const tilefold_problem *problem, const tilefold_window *output,
+                                     const int64_t unit[TILEFOLD_AXES], tilefold_message *message);
+
 #endif /* TILEFOLD_WINDOW_H */

@@ -14,6 +14,7 @@
 #include "bound.h"
 #include "oracle.h"
 #include "runner.h"
+#include "window.h"
 
 static tilefold_window whole_output(const tilefold_problem *p) {
     tilefold_window whole;
@@ -574,6 +575,37 @@ static void test_what_is_refused(void **state) {
     tilefold_plan_destroy(plan);
 }
 
+/* Arithmetic that computes several outputs together has the whole's bits only if a window does not cut them apart. */
+static void test_units_stay_whole(void **state) {
+    (void)state;
+    test_problem made = {.seed = 1};
+    tilefold_problem *p = &made.problem;
+    tilefold_problem_init(p, TILEFOLD_CONV, TILEFOLD_F32, 2);
+    p->input_size[0] = 5, p->input_size[1] = 20;
+    p->kernel[1] = 3;
+    for (int crop = 0; crop < 2; crop++) {
+        p->padding_end[1] = -crop; /* 18 or 17 outputs; cropped, there is input behind those that the last one reads */
+        assert_int_equal(tilefold_problem_set_layout(p, TILEFOLD_CHANNELS_FIRST, NULL), TILEFOLD_OK);
+        tilefold_window w = whole_output(p);
+        int64_t size = w.size[1];
+        const struct {
+            int64_t begin, size;
+            tilefold_status status;
+        } windows[] = {{0, 4, TILEFOLD_OK},
+                       {8, 8, TILEFOLD_OK},
+                       {0, 3, TILEFOLD_UNSUPPORTED},
+                       {2, 4, TILEFOLD_UNSUPPORTED},
+                       {4, 5, TILEFOLD_UNSUPPORTED},
+                       {12, 4, TILEFOLD_OK},
+                       {8, size - 8, crop ? TILEFOLD_UNSUPPORTED : TILEFOLD_OK}};
+        for (size_t i = 0; i < sizeof windows / sizeof windows[0]; i++) {
+            w.begin[0] = 1, w.size[0] = 3;
+            w.begin[1] = windows[i].begin, w.size[1] = windows[i].size;
+            assert_int_equal(tilefold_check_units(p, &w, (const int64_t[]){0, 1, 4}, NULL), windows[i].status);
+        }
+    }
+}
+
 static int close_all(void **state) {
     (void)state;
     close_contexts();
@@ -591,6 +623,7 @@ int main(void) {
         cmocka_unit_test(test_offsets),
         cmocka_unit_test(test_endless_signal),
         cmocka_unit_test(test_what_is_refused),
+        cmocka_unit_test(test_units_stay_whole),
     };
     return cmocka_run_group_tests_name("windows", tests, NULL, close_all);
 }

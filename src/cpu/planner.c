@@ -341,6 +341,7 @@ tilefold_status tilefold_cpu_plan_problem(tilefold_plan *plan, tilefold_message 
     info->min_scratch_bytes = least + plan->own_bytes;
     info->ideal_scratch_bytes = scratch_bytes(&ideal) + plan->own_bytes;
     info->math = cpu->algorithm->math;
+    memcpy(plan->unit, cpu->tiling.unit, sizeof plan->unit);
     if (cpu->algorithm->error_bound) info->error_bound = cpu->algorithm->error_bound(&plan->geometry);
     info->tiles = tilefold_tiles_total(&plan->geometry, &cpu->tiling);
     info->packed_weight_bytes = cpu->prepacked ? packed_bytes(&plan->geometry, cpu) : 0;

@@ -2,14 +2,12 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * A range [x0, x1) of an axis' outputs, with the input window [i0, i1) that it reads, is an axis of the same kind: in
- *
- *     (x*S + k*T + B) / L     with x = x0 + x', and positions counted from i0,
- *
- * only the origin changes, to B + x0*S - i0*L. So a chunk needs no rules of its own, and a sum is never cut by one.
+ * A chunk is a window of the problem (window.h), and so in the same normal form: it needs no rules of its own, and a sum is never
+ * cut by one.
  */
 #include "../checked.h"
 #include "../message.h"
+#include "../window.h"
 #include "vulkan.h"
 
 /* Input positions that a chunk of an axis reaches at most; sums of a few of them fit 32 bits. */
@@ -193,13 +191,9 @@ tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *g, bool i
 
 /* ----------------------------------------------------------------------------------------------------- chunks ---- */
 
-typedef struct range {
-    int64_t begin, count;
-} range;
-
-static range nth_range(int64_t size, int64_t each, int64_t number) {
+static tilefold_range nth_range(int64_t size, int64_t each, int64_t number) {
     int64_t begin = number * each;
-    return (range){begin, tilefold_min(each, size - begin)};
+    return (tilefold_range){begin, tilefold_min(each, size - begin)};
 }
 
 int64_t tilefold_vulkan_chunk_count(const tilefold_geometry *g, const tilefold_vulkan_chunking *c) {
@@ -209,24 +203,6 @@ int64_t tilefold_vulkan_chunk_count(const tilefold_geometry *g, const tilefold_v
     for (int at = 0; at < TILEFOLD_AXES; at++)
         count = tilefold_saturating_multiply(count, tilefold_ceil_div(g->axis[at].output, c->axis[at]));
     return count;
-}
-
-/* Cuts the axis down to the outputs; returns the input window that they read, empty where all of it is padding. */
-static range cut_axis(tilefold_axis *axis, range outputs) {
-    int64_t low = outputs.begin * axis->stride + axis->origin, high = low + (outputs.count - 1) * axis->stride;
-    if (axis->tap_step < 0)
-        low -= tap_reach(axis);
-    else
-        high += tap_reach(axis);
-    int64_t begin = tilefold_ceil_div(low, axis->input_dilation),
-            end = tilefold_floor_div(high, axis->input_dilation) + 1;
-    range window = {tilefold_max(begin, 0), tilefold_min(end, axis->input)};
-    if (window.count <= window.begin) window = (range){begin, begin}; /* positions stay small */
-    window.count -= window.begin;
-    axis->input = window.count;
-    axis->output = outputs.count;
-    axis->origin += outputs.begin * axis->stride - window.begin * axis->input_dilation;
-    return window;
 }
 
 /* Numbers of a mixed radix, least significant last. */
@@ -272,9 +248,9 @@ static tilefold_vulkan_window tensor_window(int64_t at, int dimensions, const in
     return window;
 }
 
-static void make_tensors(const tilefold_geometry *g, tilefold_vulkan_chunk *chunk, range images, range groups,
-                         range outputs, const range window[TILEFOLD_AXES], const range out[TILEFOLD_AXES],
-                         bool in_place) {
+static void make_tensors(const tilefold_geometry *g, tilefold_vulkan_chunk *chunk, tilefold_range images,
+                         tilefold_range groups, tilefold_range outputs, const tilefold_range window[TILEFOLD_AXES],
+                         const tilefold_range out[TILEFOLD_AXES], bool in_place) {
     tilefold_geometry *own = &chunk->geometry;
     int64_t element = (int64_t)tilefold_type_bytes(g->type), dense[6];
     const int64_t in_size[6] = {images.count,    groups.count,    g->in_channels,
@@ -301,7 +277,7 @@ static void make_tensors(const tilefold_geometry *g, tilefold_vulkan_chunk *chun
 }
 
 /* The box of all weights, (group, k z, k y, k x, channel, output channel) */
-static tilefold_vulkan_box weight_box(const tilefold_geometry *g, range groups, range outputs) {
+static tilefold_vulkan_box weight_box(const tilefold_geometry *g, tilefold_range groups, tilefold_range outputs) {
     return (tilefold_vulkan_box){.element_bytes = (int64_t)tilefold_type_bytes(g->type),
                                  .size = {groups.count, g->axis[0].kernel, g->axis[1].kernel, g->axis[2].kernel,
                                           g->in_channels, outputs.count},
@@ -319,13 +295,13 @@ static void set_dense_weights(tilefold_geometry *g, const tilefold_vulkan_box *b
 }
 
 tilefold_vulkan_box tilefold_vulkan_pack_geometry(tilefold_geometry *g) {
-    tilefold_vulkan_box box = weight_box(g, (range){0, g->groups}, (range){0, g->out_channels});
+    tilefold_vulkan_box box = weight_box(g, (tilefold_range){0, g->groups}, (tilefold_range){0, g->out_channels});
     set_dense_weights(g, &box);
     return box;
 }
 
-static void make_weights(const tilefold_geometry *g, tilefold_vulkan_chunk *chunk, range groups, range outputs,
-                         bool in_place) {
+static void make_weights(const tilefold_geometry *g, tilefold_vulkan_chunk *chunk, tilefold_range groups,
+                         tilefold_range outputs, bool in_place) {
     tilefold_vulkan_box box = weight_box(g, groups, outputs);
     int64_t at = g->weight_offset + groups.begin * g->weight_group + outputs.begin * g->weight_out;
     chunk->window[TILEFOLD_WEIGHT] = tensor_window(at, TILEFOLD_BOX_DIMENSIONS, box.size, box.stride);
@@ -340,16 +316,16 @@ static void make_weights(const tilefold_geometry *g, tilefold_vulkan_chunk *chun
 
 void tilefold_vulkan_get_chunk(const tilefold_geometry *g, const tilefold_vulkan_chunking *c, int64_t number,
                                tilefold_vulkan_chunk *chunk) {
-    range window[TILEFOLD_AXES], out[TILEFOLD_AXES];
+    tilefold_range window[TILEFOLD_AXES], out[TILEFOLD_AXES];
     *chunk = (tilefold_vulkan_chunk){.geometry = *g, .bias_type = c->in_place ? g->bias_type : TILEFOLD_F32};
     for (int at = TILEFOLD_AXES - 1; at >= 0; at--) {
         int64_t digit = take_digit(&number, g->axis[at].output, c->axis[at]);
         out[at] = nth_range(g->axis[at].output, c->axis[at], digit);
-        window[at] = cut_axis(&chunk->geometry.axis[at], out[at]);
+        window[at] = tilefold_axis_cut(&chunk->geometry.axis[at], out[at]);
     }
-    range images = nth_range(g->batch, c->images, take_digit(&number, g->batch, c->images));
-    range outputs = nth_range(g->out_channels, c->outputs, take_digit(&number, g->out_channels, c->outputs));
-    range groups = nth_range(g->groups, c->groups, number);
+    tilefold_range images = nth_range(g->batch, c->images, take_digit(&number, g->batch, c->images));
+    tilefold_range outputs = nth_range(g->out_channels, c->outputs, take_digit(&number, g->out_channels, c->outputs));
+    tilefold_range groups = nth_range(g->groups, c->groups, number);
     chunk->geometry.batch = images.count;
     chunk->geometry.groups = groups.count;
     chunk->geometry.out_channels = outputs.count;
