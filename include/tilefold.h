@@ -50,8 +50,9 @@
  *                 X = (I-1)*S - P0 - P1 + D*(K-1) + 1 + output_padding
  *
  * A tap k whose position is no multiple of L (conv) or S (transposed) is left out. A tap whose position lies outside
- * the input reads a zero there: it is MULTIPLIED BY ZERO, NOT SKIPPED, so an infinite or NaN weight over padding gives
- * NaN, as in an explicit unfold with zero padding. That holds for every algorithm, instruction set and tiling.
+ * the input reads a zero there, and COUNTS AS A PRODUCT WITH ZERO: an infinite or NaN weight over padding gives NaN, as in
+ * an explicit unfold with zero padding, for every algorithm, instruction set and tiling. (Where packed weights are all
+ * finite, such products change no bit and are left out where that saves time.)
  *
  * THE SAME BITS. Every output is one chain of fused multiply-adds in fp32 that starts at bias[o] (or +0) and runs over
  * the channels of its group in blocks of TILEFOLD_CHANNEL_BLOCK (the last one shorter), within a block over the taps in
