@@ -59,6 +59,12 @@ int64_t tilefold_cpu_positions(const shape *s, const tilefold_cpu_plan *p) {
 
 /* -------------------------------------------------------------------------------------------------------- terms ---- */
 
+/* Where no other source is named, constants are least squares over 3900 timed candidates of bench/shapes.tsv and shapes-timm.tsv,
+ * both layouts, those within 1.5 times the fastest of their problem (bench/choices.c --all), on one core of an Emerald Rapids
+ * with AVX-512: what they leave unexplained within a problem is 8 % (root mean square). With AVX2 the choices that follow from
+ * them are as near to the best. They count cycles, which differ less between machines than how much starts in one
+ * (throughput.c) and how large caches are. */
+
 static double ceil_div(double a, double b) { return ceil(a / b); }
 
 /* What most estimates begin with. */
@@ -86,10 +92,8 @@ static double step_cycles(const shape *s, double rows, double vectors, double lo
     return fmax(fmax(rows * vectors / core->multiply_adds, loads / core->loads), core->latency) + 0.15;
 }
 
-/* A kernel call beside its steps: sums are loaded and stored, segments entered. */
-static double call_cycles(double rows, double vectors, double segments) {
-    return 30 + 1.5 * rows * vectors + 4 * segments;
-}
+/* A kernel call beside its steps, a segment of one, and a sum that is left in memory and taken up again. */
+static const double call_cycles = 28, segment_cycles = 9, partial_cycles = 0.27;
 
 /* Rows a multiple of a page apart fall into one set of the first-level cache and drive each other out of it. Measured with
  * 14 rows 4096 bytes apart; 2048 bytes apart there are two sets, which do. */
@@ -98,17 +102,43 @@ static double row_conflicts(const shape *s) {
     return s->part[2].count > 1 && fmod(apart, 4096) == 0 ? 1.4 : 1;
 }
 
-/* Cycles to bring one element into a panel or a copy, in runs of `run` positions. */
-static double copy_cycles(const shape *s, double run) {
+/* What it takes to bring an element into a panel or a copy, and beside that a run of them. */
+typedef struct copy_cost {
+    double element, run;
+} copy_cost;
+
+static const copy_cost side_by_side = {0.4, 6}, every_other = {1.1, 15}, far_apart = {1.3, 25}, turned = {0.53, 5},
+                       turned_by_few = {1.0, 6}, /* channels, fewer than a vector has lanes */
+    gathered = {1.5, 6};
+static const double plane_cycles = 55; /* of one channel of a halo */
+
+/* Positions are copied along a row, or, where channels lie closer together than they, turned. */
+static copy_cost get_copy_cost(const shape *s, double channels) {
     const tilefold_geometry *g = s->geometry;
-    double step = (double)s->part[2].in_step * (double)g->in_axis[2];
-    if (g->in_channels == 1 || fabs(step) <= fabs((double)g->in_channel))
-        return (fabs(step) == 1 ? 0.08 : step == 2 ? 0.2 : 0.9) + 12.0 / run;
-    if (g->in_channel != 1) return 1.2;
-    return ((double)g->in_channels < 16 ? 1.4 : 0.45) + 10.0 / run;
+    double step = fabs((double)s->part[2].in_step * (double)g->in_axis[2]);
+    if (g->in_channels == 1 || step <= fabs((double)g->in_channel))
+        return step == 1 ? side_by_side : step == 2 ? every_other : far_apart;
+    if (g->in_channel != 1) return gathered;
+    return channels < 16 ? turned_by_few : turned;
 }
 
-/* Cycles to store one output. */
+static double copy_cycles(copy_cost cost, double run) { return cost.element + cost.run / run; }
+
+/* Cycles to store one output, the cache's part included. */
+static const double direct_lanes = 0.65, direct_rows = 1.7, turned_rows = 2, scattered_near = 2.7, scattered_far = 3.5,
+                    converted = 0.3, store_run = 4;
+/* More where lines were driven out before all of their outputs came: phases that are written one after the other, each to every
+ * second element of a large output; or where they drive each other out. Two transposed and a grouped problem measured. */
+static const double come_again = 8, drive_out = 8;
+
+/* The lines of a run of outputs that lie so many bytes apart fall into few sets of the first-level cache. */
+static bool lines_conflict(const shape *s, double apart, double lines) {
+    const double page = 4096, ways = (double)s->target->l1_bytes / page;
+    double sets = 1;
+    while (sets < 64 && fmod(apart * sets, page) != 0) sets *= 2;
+    return lines > sets * ways;
+}
+
 static double store_cycles(const shape *s, const tilefold_cpu_plan *p, double run) {
     const tilefold_geometry *g = s->geometry;
     double fold_stride = (double)g->out_axis[2], pixel_stride = (double)s->part[2].out_step * fold_stride;
@@ -117,30 +147,63 @@ static double store_cycles(const shape *s, const tilefold_cpu_plan *p, double ru
     double columns = folds_side_by_side ? (double)s->folds : (double)p->tiling.columns;
     double lane_stride = p->positions_in_lanes ? pixel_stride : column_stride;
     double lanes = fmin((double)p->nr, p->positions_in_lanes ? run : columns);
-    if (fabs(lane_stride) == 1) return (g->type == TILEFOLD_F32 ? 0.06 : 0.25) + 4 / lanes;
-    if (!p->positions_in_lanes && pixel_stride == 1) return 0.35 + 6 / fmin(run, (double)p->mr);
-    return (fabs(lane_stride) < 16 ? 1.2 : 3.0) + 6 / lanes; /* 3: a cache line for every element */
+    double more = store_run / lanes + (g->type == TILEFOLD_F32 ? 0 : converted);
+    if (fabs(lane_stride) == 1) return (p->positions_in_lanes ? direct_lanes : direct_rows) + more;
+    if (!p->positions_in_lanes && pixel_stride == 1) return turned_rows + more;
+    if (fabs(lane_stride) < 16) {
+        double outputs = (double)s->positions * (double)s->part[2].out_step * columns * 4;
+        bool alone = !s->geometry->folded && s->part[2].out_step > 1 && outputs > (double)s->target->l2_bytes / 2;
+        return scattered_near + (alone ? come_again : 0) + more;
+    }
+    return scattered_far + (lines_conflict(s, fabs(lane_stride) * 4, lanes) ? drive_out : 0) + more;
+}
+
+/* Bytes that arrive in a cycle from the second-level cache, and from the shared one: what 4 rows by 4 vectors of 512 channels'
+ * 3x3 slow down to, whose weight panel of 1.2 MB passes by for every 4 positions. */
+static const double l2_bytes_cycle = 22, l3_bytes_cycle = 10;
+/* The part of the latter's time that kernels do not hide by fetching the next weights meanwhile. */
+static const double not_hidden = 0.2;
+
+/* How the positions' side of a product reaches the kernel. */
+typedef struct operand {
+    double calls;       /* of a kernel for one weight panel, all positions */
+    double box_calls;   /* of those, one after the other on what is built at once */
+    double call_bytes;  /* that a call reads for a block, each cache line once for taps that follow each other */
+    double box_bytes;   /* that all of the box read */
+    double extra_loads; /* to a row */
+    double segments;    /* of a whole sum */
+    double conflicts;
+} operand;
+
+/* What a call for one block reads is in a cache if it was read shortly before: the weights by the last call, the positions for
+ * the last weight panel. Else it arrives while the kernel computes. */
+static double arrival_cycles(const shape *s, const operand *o, double weight_bytes) {
+    double l1 = 0.8 * (double)s->target->l1_bytes, l2 = 0.5 * (double)s->target->l2_bytes;
+    double together = weight_bytes + o->box_bytes, cycles = 0;
+    if (weight_bytes + o->call_bytes > l1 || o->box_calls <= 1)
+        cycles += weight_bytes / (weight_bytes < l2 ? l2_bytes_cycle : l3_bytes_cycle);
+    if (together > l1) cycles += o->call_bytes / (together < l2 ? l2_bytes_cycle : l3_bytes_cycle);
+    return cycles;
 }
 
 /* Weights that no cache near the core holds come again with every walk over them; packed as they come, they cost more. */
 static double weight_cycles(const shape *s, const tilefold_cpu_plan *p, const sizes *z, double walks) {
     double bytes = z->k * z->n * 4, cycles = 0;
-    if (bytes > (double)s->target->l2_bytes / 2) cycles += walks * bytes / 24;
+    if (bytes > (double)s->target->l2_bytes / 2) cycles += walks * bytes / l3_bytes_cycle * not_hidden;
     if (!p->prepacked) cycles += walks * z->k * z->n * 0.7;
     return cycles;
 }
 
-/* The kernel calls of a product whose positions come `width` to a call, in `calls` calls. */
-static double product_cycles(const shape *s, const tilefold_cpu_plan *p, const sizes *z, double calls, double conflicts,
-                             double extra_loads, double segments) {
-    double lanes = s->kernels->lanes, positions = z->m / calls;
-    double columns = z->n / ceil_div(z->n, p->weight_width), column_panels = ceil_div(z->n, p->weight_width);
+static double product_cycles(const shape *s, const tilefold_cpu_plan *p, const sizes *z, const operand *o) {
+    double lanes = s->kernels->lanes, positions = z->m / o->calls, block = z->k / z->blocks;
+    double panels = ceil_div(z->n, p->weight_width), columns = z->n / panels;
     double rows = p->positions_in_lanes ? columns : positions;
     double vectors = ceil_div(p->positions_in_lanes ? positions : columns, lanes);
-    double loads = fmin(rows, vectors) + rows * vectors * 0 + fmax(rows, vectors) + extra_loads * rows;
-    double each = z->k * step_cycles(s, rows, vectors, loads) * conflicts +
-                  z->blocks * call_cycles(rows, vectors, segments / z->blocks);
-    return calls * column_panels * each;
+    double loads = rows + vectors + o->extra_loads * rows;
+    double steps = block * step_cycles(s, rows, vectors, loads) * o->conflicts;
+    double each = fmax(steps, arrival_cycles(s, o, block * columns * 4)) + call_cycles;
+    return o->calls * panels * (z->blocks * each + o->segments * segment_cycles) +
+           (z->blocks - 1) * z->m * z->n * partial_cycles;
 }
 
 /* --------------------------------------------------------------------------------------------------- algorithms ---- */
@@ -150,22 +213,43 @@ double tilefold_cpu_estimate_unfold(const shape *s, const tilefold_cpu_plan *p) 
     sizes z = get_sizes(s, p);
     double calls = z.tiles * ceil_div(z.tile_positions, p->operand_width),
            run = fmin(z.m / calls, (double)s->part[2].count);
-    double copy = copy_cycles(s, run);
+    double channels = (double)g->in_channels;
     bool adjoining = g->in_channel == 1 && g->in_channels <= TILEFOLD_CHANNEL_BLOCK && g->axis[2].tap_step == 1 &&
                      g->in_axis[2] == g->in_channels;
-    if (adjoining) copy = ((double)(g->in_channels * s->part[2].taps) < 16 ? 1.4 : 0.45) + 10.0 / run;
-    double cycles = product_cycles(s, p, &z, calls, 1, 0, z.blocks);
-    cycles += z.m * z.k * z.column_tiles * copy;
+    if (adjoining) channels *= (double)s->part[2].taps;
+    operand o = {.calls = calls,
+                 .box_calls = calls / z.tiles,
+                 .call_bytes = z.k / z.blocks * z.m / calls * 4,
+                 .box_bytes = z.k / z.blocks * z.tile_positions * 4,
+                 .segments = z.blocks,
+                 .conflicts = 1};
+    double cycles = product_cycles(s, p, &z, &o);
+    cycles += z.m * z.k * z.column_tiles * copy_cycles(get_copy_cost(s, channels), run);
     cycles += z.m * z.n * store_cycles(s, p, run);
     return cycles + weight_cycles(s, p, &z, z.tiles);
 }
 
+static double count_segments(const shape *s) {
+    return (double)s->taps * ceil_div((double)s->geometry->in_channels, TILEFOLD_CHANNEL_BLOCK);
+}
+
+/* To find where a row begins. */
+static const double pointer_cycles = 4;
+
 double tilefold_cpu_estimate_rows(const shape *s, const tilefold_cpu_plan *p) {
     sizes z = get_sizes(s, p);
     double calls = z.tiles * ceil_div(z.tile_positions, p->operand_width);
-    double segments = (double)s->taps * ceil_div((double)s->geometry->in_channels, TILEFOLD_CHANNEL_BLOCK);
-    double cycles = product_cycles(s, p, &z, calls, row_conflicts(s), 0.5, segments);
-    cycles += z.m * (double)s->taps * z.column_tiles * ceil_div(z.blocks, fmax(1, (double)s->taps)) * 1.5;
+    double channels = z.k / fmax(1, (double)s->taps) / z.blocks, around = (double)s->part[2].taps - 1;
+    double outer = (double)(s->part[0].taps * s->part[1].taps);
+    operand o = {.calls = calls,
+                 .box_calls = calls / z.tiles,
+                 .call_bytes = (z.m / calls + around) * outer * channels * 4,
+                 .box_bytes = z.tile_positions * (1 + (outer - 1) / 2) * channels * 4,
+                 .extra_loads = 0.5,
+                 .segments = count_segments(s),
+                 .conflicts = row_conflicts(s)};
+    double cycles = product_cycles(s, p, &z, &o);
+    cycles += z.m * (double)s->taps * z.column_tiles * ceil_div(z.blocks, fmax(1, (double)s->taps)) * pointer_cycles;
     cycles += z.m * z.n * store_cycles(s, p, fmin(z.m / calls, (double)s->part[2].count));
     return cycles + weight_cycles(s, p, &z, z.tiles);
 }
@@ -185,11 +269,19 @@ double tilefold_cpu_estimate_halo(const shape *s, const tilefold_cpu_plan *p) {
     }
     double row = flat ? (double)(rows * count) : (double)count;
     double calls = z.m / row * ceil_div(row, p->operand_width);
-    double segments = (double)s->taps * ceil_div((double)s->geometry->in_channels, TILEFOLD_CHANNEL_BLOCK);
-    double cycles = product_cycles(s, p, &z, calls, 1, 0, segments);
-    cycles += boxes * z.column_tiles * plane * (double)s->geometry->in_channels * copy_cycles(s, run);
+    double channels = (double)s->geometry->in_channels, copy = copy_cycles(get_copy_cost(s, channels), run);
+    double block = fmin(channels, (double)p->block.channels), outer = (double)(s->part[0].taps * s->part[1].taps);
+    double lines = ceil(z.m / calls / 16) + 1;
+    operand o = {.calls = calls,
+                 .box_calls = calls / boxes,
+                 .call_bytes = lines * 64 * outer * block,
+                 .box_bytes = plane * block * 4,
+                 .segments = count_segments(s),
+                 .conflicts = 1};
+    double cycles = product_cycles(s, p, &z, &o);
+    cycles += boxes * z.column_tiles * channels * (plane * copy + plane_cycles);
     cycles += z.m * z.n * store_cycles(s, p, fmin(z.m / calls, run));
-    return cycles + weight_cycles(s, p, &z, boxes) + boxes * 150;
+    return cycles + weight_cycles(s, p, &z, boxes);
 }
 
 double tilefold_cpu_estimate_depthwise(const shape *s, const tilefold_cpu_plan *p) {
@@ -198,7 +290,7 @@ double tilefold_cpu_estimate_depthwise(const shape *s, const tilefold_cpu_plan *
            pixels = z.m / pixel_tiles;
     double panels = ceil_div(z.n, p->nr), vectors = ceil_div(z.n / panels, s->kernels->lanes);
     double step = step_cycles(s, pixels, vectors, pixels * vectors + vectors + pixels);
-    double cycles = pixel_tiles * (taps * pixels * 2 + panels * (taps * step + call_cycles(pixels, vectors, 0)));
+    double cycles = pixel_tiles * (taps * pixels * 2 + panels * (taps * step + call_cycles));
     return cycles + z.m * z.n * store_cycles(s, p, 1);
 }
 
@@ -216,8 +308,8 @@ double tilefold_cpu_estimate_depthwise_pixels(const shape *s, const tilefold_cpu
     double kernel_rows = fmin((double)rows, p->mr), calls = boxes * ceil_div((double)rows, p->mr) * row_calls;
     /* Vectors that begin anywhere often lie in two cache lines. */
     double step = step_cycles(s, kernel_rows, vectors, kernel_rows * vectors * 1.6);
-    double each = boxes * (plane * copy_cycles(s, pitch) + 60) +
-                  calls * ((double)s->taps * step + call_cycles(kernel_rows, vectors, 2));
+    double each = boxes * (plane * copy_cycles(get_copy_cost(s, 1), pitch) + plane_cycles) +
+                  calls * ((double)s->taps * step + call_cycles);
     return z.n * (each + z.m * store_cycles(s, p, (double)count));
 }
 
