@@ -173,6 +173,14 @@ static void test_far_windows(void **state) {
     output.begin[0] = 0;
     assert_int_equal(tilefold_input_window(&p, &output, &input, &weight, NULL), TILEFOLD_OK);
     assert_int_equal(input.begin[0], 5); /* tap 2 of output 0 */
+
+    /* More padding than input: the first outputs that read anything are far from the first. */
+    p.stride[0] = 2;
+    p.padding_begin[0] = (INT64_C(1) << 45) + 1;
+    output.size[0] = INT64_C(1) << 46;
+    assert_int_equal(tilefold_input_window(&p, &output, &input, &weight, NULL), TILEFOLD_OK);
+    assert_int_equal(input.begin[0], 1);
+    assert_int_equal(input.size[0], 2 * (output.size[0] - 1) + 24 - p.padding_begin[0]);
 }
 
 /* ---------------------------------------------------------------------------------------------------- computing ---- */
@@ -213,7 +221,8 @@ static bool own_arrays_suit(const tilefold_problem *whole) {
 
 static int64_t empty_pieces;
 
-static piece make_piece(const tensors *t, const tilefold_window *output, rng *r) {
+/* as_problem: an empty input has one element all the same. */
+static piece make_piece(const tensors *t, const tilefold_window *output, bool as_problem, rng *r) {
     const tilefold_problem *whole = &t->made.problem;
     piece p = {.whole = *whole};
     tilefold_window_offsets in_whole;
@@ -225,9 +234,7 @@ static piece make_piece(const tensors *t, const tilefold_window *output, rng *r)
     p.input_view = input_view(&p.part);
     p.output_view = output_view(&p.part);
     size_t size = (size_t)element_bytes(t);
-    p.input = guarded_new((size_t)p.input_view.span * size, size, rng_percent(r, 50));
     p.output = guarded_new((size_t)p.output_view.span * size, size, rng_percent(r, 50));
-    fill_pattern(p.input.data, p.input.bytes);
     fill_pattern(p.output.data, p.output.bytes);
     tilefold_window input;
     tilefold_weight_window weight;
@@ -235,7 +242,11 @@ static piece make_piece(const tensors *t, const tilefold_window *output, rng *r)
     bool empty = false;
     for (int a = 0; a < whole->rank; a++) empty = empty || input.size[a] == 0;
     empty_pieces += empty;
-    for (int64_t i = 0; !empty && i < p.input_view.elements; i++) /* where it is, nothing but NaN is to be had */
+    bool nothing = empty && !as_problem; /* then what is not to be read is not there */
+    if (nothing) p.input_view.low = p.input_view.span = 0;
+    p.input = guarded_new((size_t)p.input_view.span * size, size, nothing || rng_percent(r, 50));
+    fill_pattern(p.input.data, p.input.bytes);
+    for (int64_t i = 0; !empty && i < p.input_view.elements; i++)
         memcpy(p.input.data + (view_offset(&p.input_view, i) - p.input_view.low) * (int64_t)size,
                input_element(t, &in_whole, &in_place, i), size);
     return p;
@@ -288,7 +299,7 @@ static size_t bytes_behind(const guarded *memory, const void *element) {
 /* One window under the plan. */
 static bool run_window(const tilefold_plan *plan, const tensors *t, const tilefold_window *output,
                        const tilefold_execution *prepared, const unsigned char *expected, const way *w, rng *r) {
-    piece p = make_piece(t, output, r);
+    piece p = make_piece(t, output, false, r);
     tilefold_execution e = *prepared;
     e.input = first_element(&p.input, &p.input_view, t);
     e.output = first_element(&p.output, &p.output_view, t);
@@ -390,6 +401,26 @@ static void test_listed_pieces(void **state) {
     }
 }
 
+/* All outputs reach around the only row there is: a copy of rows from the first that is read to the last would have it, too. */
+static void test_unread_rows(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        test_problem made = {.seed = seed};
+        tilefold_problem *p = &made.problem;
+        tilefold_problem_init(p, TILEFOLD_CONV, TILEFOLD_F32, 2);
+        p->in_channels = p->out_channels = 8;
+        p->input_size[1] = 8;
+        p->kernel[0] = p->kernel[1] = 3;
+        p->stride[0] = p->dilation[0] = 2;
+        p->padding_begin[0] = 1, p->padding_end[0] = 7;
+        tilefold_layout layout = seed % 2 ? TILEFOLD_CHANNELS_LAST : TILEFOLD_CHANNELS_FIRST;
+        assert_int_equal(tilefold_problem_set_layout(p, layout, NULL), TILEFOLD_OK);
+        int64_t before = empty_pieces;
+        assert_true(try_problem(&made));
+        assert_true(empty_pieces > before);
+    }
+}
+
 /* --------------------------------------------------------------------------------------------------- as problems ---- */
 
 /* Rounds a window of channels to whole groups, unless it lies within one. */
@@ -409,7 +440,7 @@ static void try_window_problem(const test_problem *made) {
     for (int i = 0; i < 3; i++) {
         tilefold_window output = random_window(&made->problem, &r);
         round_channels(&made->problem, &output);
-        piece p = make_piece(&t, &output, &r);
+        piece p = make_piece(&t, &output, true, &r);
         way w = {.isa = best_isa(), .threads = 1, .prepack = rng_percent(&r, 50), .limit = INT64_MAX};
         tilefold_plan_options options = way_options(&w);
         tilefold_message message;
@@ -619,6 +650,7 @@ int main(void) {
         cmocka_unit_test(test_far_windows),
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_listed_pieces),
+        cmocka_unit_test(test_unread_rows),
         cmocka_unit_test(test_window_problems),
         cmocka_unit_test(test_offsets),
         cmocka_unit_test(test_endless_signal),
