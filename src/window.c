@@ -42,7 +42,7 @@ static bool least_multiple(sums s, int64_t modulus, int64_t *least) {
 tilefold_range tilefold_axis_input_range(const tilefold_axis *axis, tilefold_range outputs) {
     int64_t dilation = axis->input_dilation, tap_step = tilefold_max(axis->tap_step, -axis->tap_step);
     int64_t low = outputs.begin * axis->stride + axis->origin, high = low + (outputs.count - 1) * axis->stride;
-    int64_t reach = (axis->kernel - 1) * axis->tap_step, end = (axis->input - 1) * dilation, first = 0, after = 0;
+    int64_t reach = (axis->kernel - 1) * axis->tap_step, end = (axis->input - 1) * dilation, first, after;
     low += tilefold_min(reach, 0);
     high += tilefold_max(reach, 0);
     sums s = {low, axis->stride, outputs.count, tap_step, axis->kernel};

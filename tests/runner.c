@@ -173,9 +173,9 @@ void close_contexts(void) {
 const char *describe_way(const way *w) {
     static const char *const storages[] = {"", " in texture2d", " in texture3d"};
     static _Thread_local char text[180];
-    snprintf(text, sizeof text, "isa %s threads %d pool %s algorithm %s%s%s limit %" PRId64 " buffers %" PRId64,
+    snprintf(text, sizeof text, "isa %s threads %d pool %s algorithm %s%s%s limit %" PRId64 " buffers %" PRId64 "%s",
              tilefold_isa_name(w->isa), (int)w->threads, pool_names[w->pool], tilefold_algorithm_name(w->algorithm),
-             storages[w->storage], w->prepack ? " prepack" : "", w->limit, w->max_buffer);
+             storages[w->storage], w->prepack ? " prepack" : "", w->limit, w->max_buffer, w->math ? " math fast" : "");
     return text;
 }
 
@@ -199,6 +199,7 @@ tilefold_plan_options way_options(const way *w) {
     options.max_buffer_bytes = w->max_buffer;
     options.algorithm = w->algorithm;
     options.storage = w->storage;
+    options.math = w->math;
     options.prepack_weights = w->prepack;
     options.bind_buffers = runs_bound();
     return options;
@@ -265,6 +266,8 @@ static const char *info_fault(const tilefold_problem *p, const way *w, const til
     if (w->algorithm != TILEFOLD_ALGORITHM_AUTO && i->algorithm != w->algorithm)
         return "algorithm is not what was asked for";
     if (i->isa != w->isa) return "isa";
+    if (i->math > w->math) return "math";
+    if (!(i->error_bound > 0)) return "error_bound";
     if (!vulkan && (i->threads < 1 || i->threads > w->threads)) return "threads";
     if (i->scratch_limit_bytes != w->limit) return "scratch_limit_bytes";
     int64_t used = i->scratch_bytes + i->plan_bytes;

@@ -21,6 +21,7 @@ typedef struct way {
     /* Left out of most initializers: */
     tilefold_storage storage; /* of unfolded tiles, on Vulkan */
     int64_t max_buffer;       /* bytes; 0 for the device's own limit */
+    tilefold_math math;
 } way;
 
 /* One line that says it. Static storage. */

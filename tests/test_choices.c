@@ -93,9 +93,6 @@ static tilefold_plan *plan_there(const machine *there, const test_problem *made,
     tilefold_plan *plan = make_plan(made, w, &declined);
     *target = here;
     if (!plan) fail_problem(made, w, "no plan");
-    /* A machine that lacks a figure makes every candidate cost infinity, and the first of them the choice. */
-    double cost = tilefold_cpu_plan_cost(plan);
-    if (!(cost > 0 && cost < INFINITY)) fail_problem(made, w, "a cost that compares with no other");
     return plan;
 }
 

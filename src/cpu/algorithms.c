@@ -5,11 +5,6 @@
 #include "algorithm.h"
 
 const tilefold_cpu_algorithm *const tilefold_cpu_algorithms[] = {
-    &tilefold_cpu_unfold,
-    &tilefold_cpu_in_place,
-    &tilefold_cpu_halo,
-    &tilefold_cpu_direct,
-    &tilefold_cpu_depthwise,
-    &tilefold_cpu_depthwise_pixels,
-    NULL,
+    &tilefold_cpu_unfold,    &tilefold_cpu_in_place,         &tilefold_cpu_halo,     &tilefold_cpu_direct,
+    &tilefold_cpu_depthwise, &tilefold_cpu_depthwise_pixels, &tilefold_cpu_winograd, NULL,
 };

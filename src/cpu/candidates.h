@@ -37,6 +37,7 @@ tilefold_status tilefold_cpu_plan_candidate(tilefold_context *context, const til
 /* The rows of the table: how many, what each is in words, and which a plan was made by. */
 int tilefold_cpu_rows(void);
 const char *tilefold_cpu_row_name(int row);
+tilefold_math tilefold_cpu_row_math(int row);
 int tilefold_cpu_plan_row(const tilefold_plan *plan);
 
 /* The estimate of a plan: of the candidates for one problem, context and limit the planner's plan has the least. */

@@ -103,6 +103,25 @@ typedef void (*tilefold_store_transposed)(void *out, ptrdiff_t out_stride, const
  * goes to infinity, fp16 subnormals are kept, a NaN stays a (quiet) NaN. */
 typedef void (*tilefold_store_run)(void *out, ptrdiff_t stride, const float *in, int64_t n);
 
+/* Winograd's transforms of 4 outputs of a 3-tap axis, six values to each; the matrices, and the order of operations, are in
+ * winograd_template.h. n is a multiple of 16.
+ *     for j in 0..n: for i in 0..6:  out[i*out_step + j] = sum over l of B^T[i][l] * in[l*in_step + j] */
+typedef void (*tilefold_winograd_input)(float *out, ptrdiff_t out_step, const float *in, ptrdiff_t in_step, int64_t n);
+
+/* Along one axis, and along two:
+ *     for j in 0..lanes: for x in 0..4:  out[x*out_step + j] = clamp(sum over l of A^T[x][l] * in[l*in_step + j] + bias[j] + 0.0f)
+ *     for j in 0..lanes: for y, x in 0..4:  out[y*out_row + x*out_step + j] = the same of
+ *                                           sum over k, l of A^T[y][k] * A^T[x][l] * in[(k*6 + l)*in_step + j]
+ * in and bias can be read up to the next multiple of 16 lanes. */
+typedef struct tilefold_winograd_tile {
+    const float *bias;
+    float *out;
+    ptrdiff_t out_row, out_step;
+    int64_t lanes;
+    float low, high;
+} tilefold_winograd_tile;
+typedef void (*tilefold_winograd_output)(const float *in, ptrdiff_t in_step, const tilefold_winograd_tile *tile);
+
 typedef struct tilefold_cpu_kernels {
     tilefold_isa isa;
     int32_t lanes;                          /* floats in a vector */
@@ -118,6 +137,8 @@ typedef struct tilefold_cpu_kernels {
     tilefold_store_run store_run[TILEFOLD_TYPES];
     tilefold_copy_rows copy_rows[TILEFOLD_TYPES];
     tilefold_store_transposed store_transposed[TILEFOLD_TYPES];
+    tilefold_winograd_input winograd_input;
+    tilefold_winograd_output winograd_output[2]; /* [axes-1] */
     /* Runs `rounds` rounds of independent register-only fused multiply-adds and returns how many were done (one counts
      * each lane); *sink keeps the compiler honest. */
     int64_t (*fma_rounds)(int64_t rounds, float *sink);

@@ -145,4 +145,20 @@ ALWAYS_INLINE int64_t fma_rounds(int64_t rounds, float *sink) {
     return rounds * CHAINS;
 }
 
+ALWAYS_INLINE float finish_value(float x, float low, float high) {
+    x += 0.0f;
+    float y = x < low ? low : x;
+    return y > high ? high : y;
+}
+
+#define VALUE float
+#define VALUE_LANES 1
+#define PLUS(a, b) ((a) + (b))
+#define TIMES_PLUS(c, a, b) fmaf(c, a, b)
+#define LOAD_VALUE(p) (*(p))
+#define STORE_VALUE(p, x) (*(p) = (x))
+#define STORE_SOME(p, x, count) ((void)(count), *(p) = (x))
+#define FINISH(x, low, high) finish_value(x, low, high)
+#include "winograd_template.h"
+
 #include "table_template.h"

@@ -397,6 +397,8 @@ int tilefold_cpu_rows(void) {
 
 const char *tilefold_cpu_row_name(int row) { return tilefold_cpu_algorithms[row]->words; }
 
+tilefold_math tilefold_cpu_row_math(int row) { return tilefold_cpu_algorithms[row]->math; }
+
 int tilefold_cpu_plan_row(const tilefold_plan *plan) { return ((const tilefold_cpu_plan *)plan->state)->row; }
 
 double tilefold_cpu_plan_cost(const tilefold_plan *plan) { return ((const tilefold_cpu_plan *)plan->state)->cost; }

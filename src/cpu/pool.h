@@ -25,12 +25,12 @@ void tilefold_pool_close(tilefold_pool *pool);
 
 /* Does the equal of
  *     for (size_t i = 0; i < count; i++) task(argument, i);
- * in several threads, this one among them, and returns when all are done. `user` is the tilefold_pool; the signature is that of
+ * in several threads, this one among them, and returns when all are done. `pool` is a tilefold_pool; the signature is that of
  * tilefold_parallel_for.
  *
  * May be called from several threads at once, which then share the workers, and from within a task. An index may be done by any
  * thread, and several by one: tasks must not wait for each other. In the child of a fork(), the pool starts workers anew. (Not
  * of a fork from within a task: what other threads were doing then, nobody does in the child.) */
-void tilefold_pool_run(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count);
+void tilefold_pool_run(void *pool, void (*task)(void *argument, size_t index), void *argument, size_t count);
 
 #endif /* TILEFOLD_CPU_POOL_H */

@@ -14,6 +14,8 @@
  *     load_run(type, ...)    transpose_rows(type, ...)    store_run(type, ...)   copy_rows(type, ...)
  *     store_transposed(type, ...)    fma_rounds(...)
  *
+ * and what winograd_template.h makes.
+ *
  * Functions are called NAME(product_<mr>x<nv>) and so on, so that a profile says what ran.
  */
 
@@ -113,6 +115,8 @@ const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
     .store_run = {NULL, NAME(store_run_f32), NAME(store_run_f16), NAME(store_run_bf16)},
     .copy_rows = {NULL, NAME(copy_rows_f32), NAME(copy_rows_f16), NAME(copy_rows_bf16)},
     .store_transposed = {NULL, NAME(store_transposed_f32), NAME(store_transposed_f16), NAME(store_transposed_bf16)},
+    .winograd_input = NAME(winograd_input),
+    .winograd_output = {NAME(winograd_output_1), NAME(winograd_output_2)},
     .fma_rounds = NAME(fma_rounds),
 };
 

@@ -387,6 +387,25 @@ ALWAYS_INLINE int64_t fma_rounds(int64_t rounds, float *sink) {
     return rounds * CHAINS * LANES;
 }
 
+/* ---------------------------------------------------------------------------------------------------- Winograd ---- */
+
+ALWAYS_INLINE vector times_plus(float c, vector a, vector b) { return multiply_add(broadcast(&c), a, b); }
+
+ALWAYS_INLINE vector finish_value(vector x, float low, float high) {
+    const float plus_zero = 0.0f;
+    return clamp(add(x, broadcast(&plus_zero)), broadcast(&low), broadcast(&high));
+}
+
+#define VALUE vector
+#define VALUE_LANES LANES
+#define PLUS(a, b) add(a, b)
+#define TIMES_PLUS(c, a, b) times_plus(c, a, b)
+#define LOAD_VALUE(p) load_f32(p)
+#define STORE_VALUE(p, x) store_f32(p, x)
+#define STORE_SOME(p, x, count) store_part_f32(p, x, count)
+#define FINISH(x, low, high) finish_value(x, low, high)
+#include "winograd_template.h"
+
 #undef POINTER_REGISTERS
 #undef CHAINS
 #undef PREFETCH

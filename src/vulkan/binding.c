@@ -222,7 +222,7 @@ tilefold_status tilefold_vulkan_bind(const tilefold_plan *plan, const tilefold_v
     tilefold_vulkan_binding *b = allocator->allocate(allocator->user, bytes, 64);
     if (!b) return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "no memory for a binding of %zu bytes", bytes);
     memset(b, 0, bytes);
-    b->plan = (tilefold_plan *)plan;
+    b->plan = (tilefold_plan *)(uintptr_t)plan;
     tilefold_plan_hold(b->plan);
     b->tensors = full;
     b->bytes = bytes;
