@@ -217,7 +217,8 @@ static void test_huge_strides(void **state) {
 static void test_huge_residues(void **state) {
     (void)state;
     clock_t begin = clock();
-    for (int bits = 10; bits <= 34; bits++) {
+    int most_bits = on_vulkan() ? 20 : 34; /* there one output reads no more than can be bound */
+    for (int bits = 10; bits <= most_bits; bits++) {
         test_problem made = {.name = "huge residues"};
         tilefold_problem *p = &made.problem;
         tilefold_problem_init(p, TILEFOLD_CONV, TILEFOLD_F32, 1);
