@@ -388,6 +388,16 @@ static int64_t find_segments(const winograd *w, int64_t width) {
     return 1;
 }
 
+/* While a product is made, the weights of the next are fetched, a share with each kernel call. */
+static void fetch_next(const winograd *w, const panel *p, const float *weights, int64_t call, int64_t calls,
+                       tilefold_tile_io *io) {
+    io->next = (const char *)weights;
+    if (!w->plan->prepacked) return;
+    int64_t width = p->width * (int64_t)sizeof *weights, share = tilefold_block_length(&w->block) * width / calls;
+    io->next += p->weights_step * (int64_t)sizeof *weights + call * share;
+    io->next_step = (ptrdiff_t)tilefold_ceil_div(width, calls);
+}
+
 /* One of the 36 products, of all positions of the tile by a panel. */
 static void multiply(const winograd *w, const panel *p, int64_t product, int64_t segments) {
     const float **rows = (const float **)(w->arena + w->at.pointers);
@@ -407,8 +417,8 @@ static void multiply(const winograd *w, const panel *p, int64_t product, int64_t
                                .out_stride = p->width,
                                .lanes = p->width,
                                .low = -INFINITY,
-                               .high = INFINITY,
-                               .next = (const char *)weights};
+                               .high = INFINITY};
+        fetch_next(w, p, weights, call, calls, &io);
         w->plan->kernels->product_rows[p->width / w->plan->kernels->lanes - 1][count - 1](list, segments, rows, weights,
                                                                                           &io);
     }
