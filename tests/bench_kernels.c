@@ -61,6 +61,11 @@ static void run_depthwise(workload *w) {
     w->table->depthwise[w->type][w->nv - 1][w->mr - 1](TAPS, (const void *const *)w->rows, 0, w->b, 64, &w->io);
 }
 
+static void run_depthwise_row(workload *w) {
+    const tilefold_row_windows windows = {3, 1, (const void *const *)w->rows, 0, w->b};
+    w->table->depthwise_row[w->type][0][0][w->mr - 1](&windows, &w->io);
+}
+
 static void run_load_run(workload *w) { w->table->load_run[w->type](w->io.out, w->a, w->stride, w->k); }
 
 static void run_store_run(workload *w) { w->table->store_run[w->type](w->b, w->stride, w->a, w->k); }
@@ -124,6 +129,10 @@ static void bench_tiles(workload *w, double peak) {
         for (int i = 0; i < TAPS * w->mr; i++) w->rows[i] = w->a + (i / w->mr * 7 + i % w->mr) * nr;
         bench_tile(w, "depthwise_pixels", run_depthwise_pixels, TAPS, peak);
         for (; w->type <= TILEFOLD_BF16; w->type++) bench_tile(w, "depthwise", run_depthwise, TAPS, peak);
+        if (w->nv > 1) continue;
+        w->mr = w->table->max_row_pixels;
+        for (w->type = TILEFOLD_F32; w->type <= TILEFOLD_BF16; w->type++)
+            bench_tile(w, "depthwise_row", run_depthwise_row, TAPS, peak);
     }
 }
 

@@ -83,6 +83,22 @@ static void pick_kernel(tilefold_problem *p, rng *r, int a) {
     }
 }
 
+/* A depthwise layer of a network: a stream of its own, since no other draw makes one often enough. */
+static bool is_depthwise_layer(uint64_t seed) {
+    rng r = rng_make(seed, 2);
+    return rng_percent(&r, 12);
+}
+
+static void pick_depthwise_layer(tilefold_problem *p, rng *r) {
+    int64_t kernel = RNG_PICK(r, 3, 3, 5, 7), stride = RNG_PICK(r, 1, 1, 2);
+    p->groups = p->in_channels = p->out_channels = RNG_PICK(r, 3, 8, 15, 16, 17, 33, 64, 65, 100);
+    for (int a = 0; a < p->rank; a++) {
+        p->kernel[a] = kernel;
+        p->stride[a] = stride;
+        p->dilation[a] = p->input_dilation[a] = 1;
+    }
+}
+
 static void pick_padding(tilefold_problem *p, rng *r, int a) {
     int64_t reach = p->dilation[a] * (p->kernel[a] - 1), I = p->input_size[a];
     int64_t begin = 0, end = 0;
@@ -226,7 +242,8 @@ test_problem make_problem(uint64_t seed, int64_t budget) {
     rng r = rng_make(seed, 1);
     test_problem made = {.seed = seed, .data = pick_data(&r)};
     tilefold_problem *p = &made.problem;
-    tilefold_op op = rng_percent(&r, 50) ? TILEFOLD_CONV : TILEFOLD_CONV_TRANSPOSE;
+    bool depthwise_layer = is_depthwise_layer(seed);
+    tilefold_op op = rng_percent(&r, 50) || depthwise_layer ? TILEFOLD_CONV : TILEFOLD_CONV_TRANSPOSE;
     tilefold_problem_init(p, op, TILEFOLD_F32, (int32_t)RNG_PICK(&r, 1, 1, 1, 2, 2, 2, 2, 3, 3));
     pick_types(p, &r);
     pick_clamp(p, &r);
@@ -235,8 +252,9 @@ test_problem make_problem(uint64_t seed, int64_t budget) {
     p->flip = rng_percent(&r, 20);
     bool plain = rng_percent(&r, 35);
     if (plain) pick_plain_kernel(p, &r);
+    if (depthwise_layer) pick_depthwise_layer(p, &r);
     for (int a = 0; a < p->rank; a++) {
-        if (!plain) pick_kernel(p, &r, a);
+        if (!plain && !depthwise_layer) pick_kernel(p, &r, a);
         pick_padding(p, &r, a);
         ensure_output(p, &r, a);
     }

@@ -278,6 +278,39 @@ static void check_depthwise_pixels(scene *s, const tilefold_cpu_kernels *table, 
     tile_end(&t, table, "depthwise_pixels");
 }
 
+/* Panels of channels after each other, each with weights of its own. */
+static void check_depthwise_row(scene *s, const tilefold_cpu_kernels *table, tilefold_type type, int taps, int step,
+                                int pixels) {
+    tile t;
+    int lanes = table->lanes, panels = (int)rng_range(&s->random, 0, TILEFOLD_MAX_VECTORS), width = lanes * panels;
+    int columns = (pixels - 1) * step + taps;
+    int64_t rows = rng_range(&s->random, 0, 4), offset = rng_range(&s->random, -3, 3);
+    tile_begin(s, &t, lanes, pixels, width > 0 ? width : lanes);
+    t.io.init_by_row = false;
+    for (int i = 0; i < pixels; i++)
+        for (int j = 0; j < t.nr; j++) t.sums[i][j] = t.io.init[i * t.io.init_stride + j];
+    if (panels == 1)
+        t.io.lanes = t.io.init == t.io.out ? lanes : rng_range(&s->random, 1, lanes);
+    else
+        t.io.lanes = lanes;
+    const char *in = new_elements(s, type, 2 * width);
+    const float *w = new_floats(s, panels * rows * taps * lanes);
+    const void **pointers = new_array(s, rows * columns, sizeof *pointers);
+    for (int64_t i = 0; i < rows * columns; i++)
+        pointers[i] = in + (rng_range(&s->random, 0, width) - offset) * (ptrdiff_t)tilefold_type_bytes(type);
+
+    for (int64_t y = 0; y < rows; y++)
+        for (int x = 0; x < taps; x++)
+            for (int i = 0; i < pixels; i++)
+                for (int j = 0; j < width; j++)
+                    t.sums[i][j] = fmaf(element_value(type, pointers[y * columns + i * step + x], offset + j),
+                                        w[((j / lanes * rows + y) * taps + x) * lanes + j % lanes], t.sums[i][j]);
+    const tilefold_row_windows windows = {rows, panels, pointers, offset, w};
+    table->depthwise_row[type][taps / 2 - 1][step - 1][pixels - 1](&windows, &t.io);
+    if (panels != 1) t.io.lanes = width; /* those of all panels */
+    tile_end(&t, table, "depthwise_row");
+}
+
 typedef void (*product_check)(scene *s, const tilefold_cpu_kernels *table, int nv, int mr, int64_t k);
 
 /* *state points at the check. */
@@ -314,6 +347,23 @@ static void test_depthwise(void **state) {
             scene_end(&s);
         }
     }
+}
+
+static void test_depthwise_row(void **state) {
+    (void)state;
+    int kernels = TILEFOLD_ROW_KERNELS * TILEFOLD_ROW_STEPS * TILEFOLD_MAX_PIXELS;
+    for (int x = 0; x < table_count; x++)
+        for (int number = 0; number < kernels * 4 * repeats(); number++) {
+            int pixels = number % TILEFOLD_MAX_PIXELS + 1, rest = number / TILEFOLD_MAX_PIXELS;
+            int step = rest % TILEFOLD_ROW_STEPS + 1, taps = 2 * (rest / TILEFOLD_ROW_STEPS % TILEFOLD_ROW_KERNELS) + 3;
+            if (pixels > tables[x]->max_row_pixels) continue;
+            for (int type = TILEFOLD_F32; type <= TILEFOLD_BF16; type++) {
+                scene s;
+                scene_begin(&s, (uint64_t)((number * 3 + type) * 11 + x));
+                check_depthwise_row(&s, tables[x], (tilefold_type)type, taps, step, pixels);
+                scene_end(&s);
+            }
+        }
 }
 
 /* ------------------------------------------------------------------------------------------------------------- runs ---- */
@@ -567,6 +617,7 @@ int main(int argc, char **argv) {
         {"test_product", test_tiles, NULL, NULL, &packed},
         {"test_product_rows", test_tiles, NULL, NULL, &rows},
         cmocka_unit_test(test_depthwise),
+        cmocka_unit_test(test_depthwise_row),
         {"test_load_run", test_runs, NULL, NULL, &load},
         {"test_transpose_rows", test_runs, NULL, NULL, &transpose},
         {"test_store_run", test_runs, NULL, NULL, &store},

@@ -18,6 +18,8 @@ enum {
     TILEFOLD_MAX_ROWS = 14,   /* mr: 1..14 */
     TILEFOLD_MAX_LANES = 16,  /* floats in a vector */
     TILEFOLD_MAX_PIXELS = 8,  /* pixels of a depthwise tile */
+    TILEFOLD_ROW_KERNELS = 3, /* depthwise_row: 3, 5 or 7 taps along a row */
+    TILEFOLD_ROW_STEPS = 2,   /* and pixels 1 or 2 columns apart */
     TILEFOLD_TYPES = 4,       /* tables indexed by tilefold_type; entry 0 (NONE) is NULL */
 };
 
@@ -71,6 +73,21 @@ typedef void (*tilefold_product_rows_kernel)(const tilefold_segment *segments, i
  *         acc[i][j] = fma(to_float(rows[t*pixels + i][offset + j]), w[t*w_stride + j], acc[i][j]) */
 typedef void (*tilefold_depthwise_kernel)(int64_t taps, const void *const *rows, ptrdiff_t offset, const float *w,
                                           ptrdiff_t w_stride, const tilefold_tile_io *io);
+
+/* Depthwise, lanes = channels, for pixels that are neighbours in a row, so that a column is loaded once for all pixels whose
+ * window it is in: `taps` along the row are fixed, and pixels lie `step` columns apart. in[y*columns + c] points at the channels
+ * of row y's column c, of columns = (pixels - 1)*step + taps. Several panels of channels at once, whose sums begin and go, in
+ * `io`, `lanes` after each other, never begun by row; where there are several, io->lanes is kernels->lanes.
+ *     for v in 0..panels: for y in 0..rows: for x in 0..taps: for i in 0..pixels: for j in 0..lanes:
+ *         acc[v][i][j] = fma(to_float(in[y*columns + i*step + x][offset + v*lanes + j]),
+ *                            w[((v*rows + y)*taps + x)*lanes + j], acc[v][i][j]) */
+typedef struct tilefold_row_windows {
+    int64_t rows, panels;
+    const void *const *in;
+    ptrdiff_t offset;
+    const float *w;
+} tilefold_row_windows;
+typedef void (*tilefold_depthwise_row_kernel)(const tilefold_row_windows *windows, const tilefold_tile_io *io);
 
 /* for i in 0..n:  out[i] = to_float(in[i*stride]).  Conversions from fp16 and bf16 are exact. stride in elements. */
 typedef void (*tilefold_load_run)(float *out, const void *in, ptrdiff_t stride, int64_t n);
@@ -132,6 +149,9 @@ typedef struct tilefold_cpu_kernels {
     tilefold_depthwise_kernel depthwise[TILEFOLD_TYPES][TILEFOLD_MAX_VECTORS]
                                        [TILEFOLD_MAX_PIXELS]; /* [type][nv-1][px-1] */
     tilefold_depthwise_pixels_kernel depthwise_pixels[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_PIXELS]; /* [nv-1][rows-1] */
+    int32_t max_row_pixels;
+    tilefold_depthwise_row_kernel depthwise_row[TILEFOLD_TYPES][TILEFOLD_ROW_KERNELS][TILEFOLD_ROW_STEPS]
+                                               [TILEFOLD_MAX_PIXELS]; /* [type][taps/2-1][step-1][px-1] */
     tilefold_load_run load_run[TILEFOLD_TYPES];
     tilefold_transpose_rows transpose_rows[TILEFOLD_TYPES];
     tilefold_store_run store_run[TILEFOLD_TYPES];

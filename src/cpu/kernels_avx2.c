@@ -13,6 +13,8 @@ typedef __m256 vector;
 #define MAX_ROWS 14, 6, 4, 3
 #define PIXEL_TILES(TILE) ROWS_8(TILE, 1) ROWS_6(TILE, 2) ROWS_4(TILE, 3) ROWS_2(TILE, 4)
 #define MAX_PIXELS 8, 6, 4, 2
+#define ROW_TILES(TILE) ROWS_8(TILE, 3) ROWS_8(TILE, 5) ROWS_8(TILE, 7)
+#define MAX_ROW_PIXELS 8
 #define LANES 8
 #define POINTER_REGISTERS 6
 #define CHAINS 12

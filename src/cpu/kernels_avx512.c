@@ -13,6 +13,8 @@ typedef __m512 vector;
 #define MAX_ROWS 14, 14, 9, 6
 #define PIXEL_TILES(TILE) ROWS_8(TILE, 1) ROWS_8(TILE, 2) ROWS_8(TILE, 3) ROWS_6(TILE, 4)
 #define MAX_PIXELS 8, 8, 8, 6
+#define ROW_TILES(TILE) ROWS_8(TILE, 3) ROWS_8(TILE, 5) ROWS_8(TILE, 7)
+#define MAX_ROW_PIXELS 8
 #define LANES 16
 #define POINTER_REGISTERS 6
 #define CHAINS 16

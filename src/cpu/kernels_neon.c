@@ -18,6 +18,8 @@ typedef float32x4_t vector;
 #define MAX_ROWS 14, 12, 8, 6
 #define PIXEL_TILES(TILE) ROWS_8(TILE, 1) ROWS_8(TILE, 2) ROWS_6(TILE, 3) ROWS_4(TILE, 4)
 #define MAX_PIXELS 8, 8, 6, 4
+#define ROW_TILES(TILE) ROWS_8(TILE, 3) ROWS_8(TILE, 5) ROWS_8(TILE, 7)
+#define MAX_ROW_PIXELS 8
 #define LANES 4
 #define POINTER_REGISTERS 14
 #define CHAINS 24

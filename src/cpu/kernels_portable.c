@@ -11,6 +11,8 @@
 #define MAX_ROWS 4, 4
 #define PIXEL_TILES(TILE) TILES(TILE)
 #define MAX_PIXELS MAX_ROWS
+#define ROW_TILES(TILE) ROWS_4(TILE, 3) ROWS_4(TILE, 5) ROWS_4(TILE, 7)
+#define MAX_ROW_PIXELS 4
 #define LANES 4
 #define ISA TILEFOLD_ISA_PORTABLE
 #define NAME(name) name##_portable
@@ -96,6 +98,25 @@ ALWAYS_INLINE void depthwise_pixels(int nv, int rows, int64_t taps, const int64_
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < nr; j++) acc[i][j] = fmaf(in[tap[t] + i * in_stride + j], w[t], acc[i][j]);
     store_tile(nr, rows, acc, io);
+}
+
+ALWAYS_INLINE void depthwise_row(tilefold_type type, int taps, int step, int pixels,
+                                 const tilefold_row_windows *windows, const tilefold_tile_io *io) {
+    const int columns = (pixels - 1) * step + taps;
+    tilefold_tile_io panel = *io;
+    const float *w = windows->w;
+    for (int64_t v = 0; v < windows->panels; v++, panel.init += LANES, panel.out += LANES) {
+        float acc[MAX_MR][MAX_NR];
+        load_tile(LANES, pixels, acc, &panel);
+        for (int64_t y = 0; y < windows->rows; y++)
+            for (int x = 0; x < taps; x++, w += LANES)
+                for (int i = 0; i < pixels; i++)
+                    for (int j = 0; j < LANES; j++)
+                        acc[i][j] = fmaf(load_element(type, windows->in[y * columns + i * step + x],
+                                                      windows->offset + v * LANES + j),
+                                         w[j], acc[i][j]);
+        store_tile(LANES, pixels, acc, &panel);
+    }
 }
 
 /* -------------------------------------------------------------------------------------------------------- runs ---- */

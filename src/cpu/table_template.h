@@ -8,9 +8,12 @@
  *     TILES(TILE), MAX_ROWS            the products' tiles, as in tile_lists.h, and the largest mr for each nv
  *     PIXEL_TILES(TILE), MAX_PIXELS    the depthwise tiles likewise, mr being pixels
  *
+ *     ROW_TILES(TILE), MAX_ROW_PIXELS  those of depthwise_row: TILE(taps, pixels)
+ *
  * and the families of kernels.h as inline functions, whose first arguments are a constant type or tile:
  *
  *     product(nv, mr, ...)   product_rows(nv, mr, ...)   depthwise(type, nv, pixels, ...)   depthwise_pixels(nv, rows, ...)
+ *     depthwise_row(type, taps, step, pixels, ...)
  *     load_run(type, ...)    transpose_rows(type, ...)    store_run(type, ...)   copy_rows(type, ...)
  *     store_transposed(type, ...)    fma_rounds(...)
  *
@@ -54,6 +57,18 @@ PIXEL_TILES(TILE)
 #undef TILE
 #undef BODY
 #undef ARGUMENTS
+
+#define BODY(name, type, taps, step, px) \
+    static void NAME(name)(const tilefold_row_windows *r, const tilefold_tile_io *io) { depthwise_row(type, taps, step, px, r, io); }
+#define TILE(taps, px) BODY(depthwise_row_f32_##taps##s1_##px, TILEFOLD_F32, taps, 1, px) \
+                       BODY(depthwise_row_f32_##taps##s2_##px, TILEFOLD_F32, taps, 2, px) \
+                       BODY(depthwise_row_f16_##taps##s1_##px, TILEFOLD_F16, taps, 1, px) \
+                       BODY(depthwise_row_f16_##taps##s2_##px, TILEFOLD_F16, taps, 2, px) \
+                       BODY(depthwise_row_bf16_##taps##s1_##px, TILEFOLD_BF16, taps, 1, px) \
+                       BODY(depthwise_row_bf16_##taps##s2_##px, TILEFOLD_BF16, taps, 2, px)
+ROW_TILES(TILE)
+#undef TILE
+#undef BODY
 
 #define ARGUMENTS float *out, const void *in, ptrdiff_t stride, int64_t n
 static void NAME(load_run_f32)(ARGUMENTS) { load_run(TILEFOLD_F32, out, in, stride, n); }
@@ -110,6 +125,15 @@ const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
 #define TILE(nv, px) .depthwise_pixels[nv - 1][px - 1] = NAME(depthwise_pixels_##px##x##nv),
             PIXEL_TILES(TILE)
 #undef TILE
+                .max_row_pixels = MAX_ROW_PIXELS,
+#define TILE(taps, px) .depthwise_row[TILEFOLD_F32][taps / 2 - 1][0][px - 1] = NAME(depthwise_row_f32_##taps##s1_##px), \
+                       .depthwise_row[TILEFOLD_F32][taps / 2 - 1][1][px - 1] = NAME(depthwise_row_f32_##taps##s2_##px), \
+                       .depthwise_row[TILEFOLD_F16][taps / 2 - 1][0][px - 1] = NAME(depthwise_row_f16_##taps##s1_##px), \
+                       .depthwise_row[TILEFOLD_F16][taps / 2 - 1][1][px - 1] = NAME(depthwise_row_f16_##taps##s2_##px), \
+                       .depthwise_row[TILEFOLD_BF16][taps / 2 - 1][0][px - 1] = NAME(depthwise_row_bf16_##taps##s1_##px), \
+                       .depthwise_row[TILEFOLD_BF16][taps / 2 - 1][1][px - 1] = NAME(depthwise_row_bf16_##taps##s2_##px),
+    ROW_TILES(TILE)
+#undef TILE
                 .load_run = {NULL, NAME(load_run_f32), NAME(load_run_f16), NAME(load_run_bf16)},
     .transpose_rows = {NULL, NAME(transpose_rows_f32), NAME(transpose_rows_f16), NAME(transpose_rows_bf16)},
     .store_run = {NULL, NAME(store_run_f32), NAME(store_run_f16), NAME(store_run_bf16)},
@@ -129,3 +153,5 @@ const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
 #undef MAX_ROWS
 #undef PIXEL_TILES
 #undef MAX_PIXELS
+#undef ROW_TILES
+#undef MAX_ROW_PIXELS

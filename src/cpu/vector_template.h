@@ -246,6 +246,35 @@ ALWAYS_INLINE void depthwise_pixels(int nv, int rows, int64_t taps, const int64_
     store_sums(nv, rows, acc, io);
 }
 
+/* A column's pixels come in the order of their taps, since columns do. */
+ALWAYS_INLINE void depthwise_row(tilefold_type type, int taps, int step, int pixels,
+                                 const tilefold_row_windows *windows, const tilefold_tile_io *io) {
+    const int columns = (pixels - 1) * step + taps;
+    tilefold_tile_io panel = *io;
+    const float *w = windows->w;
+    ptrdiff_t offset = windows->offset;
+    for (int64_t left = windows->panels; left > 0; left--, offset += LANES, panel.init += LANES, panel.out += LANES) {
+        sums acc;
+        load_sums(1, pixels, acc, &panel);
+        const void *const *in = windows->in;
+        for (int64_t y = windows->rows; y > 0; y--, in += columns, w += taps * LANES) {
+            vector weights[2 * TILEFOLD_ROW_KERNELS + 1];
+            UNROLL
+            for (int x = 0; x < taps; x++) weights[x] = load_f32(w + x * LANES);
+            UNROLL
+            for (int c = 0; c < columns; c++) {
+                vector column = load(type, element(type, in[c], offset));
+                UNROLL
+                for (int i = 0; i < pixels; i++) {
+                    int x = c - i * step;
+                    if (x >= 0 && x < taps) acc[i][0] = multiply_add(column, weights[x], acc[i][0]);
+                }
+            }
+        }
+        store_sums(1, pixels, acc, &panel);
+    }
+}
+
 /* -------------------------------------------------------------------------------------------------------- runs ---- */
 
 ALWAYS_INLINE void load_run(tilefold_type type, float *out, const void *in, ptrdiff_t stride, int64_t n) {
