@@ -158,7 +158,7 @@ static void test_every_row_ran(void **state) {
                 fail_msg("%s on %s ran %" PRId64 " times for %" PRId64 " problems", tilefold_cpu_row_name(row),
                          tilefold_isa_name(isas[i]), times, run.count);
         }
-        if (sum <= run.count / 50)
+        if (sum < 1 || (run.count >= 1000 && sum <= run.count / 50))
             fail_msg("%s ran %" PRId64 " times for %" PRId64 " problems", tilefold_cpu_row_name(row), sum, run.count);
     }
 }

@@ -108,7 +108,8 @@ static double rounding(tilefold_type type, double x) {
 
 static double largest_of(const float *values, int64_t count) {
     double most = 0;
-    for (int64_t i = 0; i < count; i++) most = fmax(most, fabs((double)values[i]));
+    for (int64_t i = 0; i < count; i++) /* no fmax(): gcc 12 for AArch64 breaks down over it */
+        if (fabs((double)values[i]) > most) most = fabs((double)values[i]);
     return most;
 }
 
