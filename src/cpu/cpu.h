@@ -172,11 +172,11 @@ typedef struct tilefold_column_run {
 int tilefold_cpu_column_runs(const tilefold_geometry *geometry, const tilefold_tile *tile, int64_t begin, int64_t end,
                              tilefold_column_run *runs);
 /* Where the kernel may write a tile of fp32 outputs itself, `columns` of them by `count` positions: NULL if it may not. */
-float *tilefold_cpu_direct_output(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
-                                  int64_t count, int64_t columns, const tilefold_column_run *runs, int run_count,
-                                  ptrdiff_t *out_stride);
+float *tilefold_cpu_direct_output(const tilefold_cpu_work *work, const tilefold_tile *tile,
+                                  const tilefold_cursor *start, int64_t count, int64_t columns,
+                                  const tilefold_column_run *runs, int run_count, ptrdiff_t *out_stride);
 /* Writes a finished tile, staged with stage_stride floats to a row, to the output. */
-void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
+void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile *tile, const tilefold_cursor *start,
                              int64_t count, const tilefold_column_run *runs, int run_count, const float *stage,
                              int64_t stage_stride);
 /* The bias of `count` columns of the tile from `column` on, or zeros. */

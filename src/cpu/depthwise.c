@@ -118,7 +118,7 @@ static void run_panel(depthwise *d, int64_t begin) {
     for (;;) {
         bool last = d->block.tap_end == d->taps;
         if (last) {
-            direct = tilefold_cpu_direct_output(d->work, d->tile, d->start, d->pixels, count, &run, 1, &io.out_stride);
+            direct = tilefold_cpu_direct_output(d->work, d->tile, &d->start, d->pixels, count, &run, 1, &io.out_stride);
             if (direct) io.out = direct, io.lanes = count;
             io.low = geometry->clamp_low, io.high = geometry->clamp_high;
         }
@@ -129,7 +129,7 @@ static void run_panel(depthwise *d, int64_t begin) {
         io.init = stage, io.init_stride = plan->nr;
         enter_block(d, d->block.tap_end);
     }
-    if (!direct) tilefold_cpu_store_tile(d->work, d->tile, d->start, d->pixels, &run, 1, stage, plan->nr);
+    if (!direct) tilefold_cpu_store_tile(d->work, d->tile, &d->start, d->pixels, &run, 1, stage, plan->nr);
 }
 
 static void run(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {

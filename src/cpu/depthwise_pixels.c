@@ -47,7 +47,7 @@ static void store_stage(const planes *p, int64_t channel, int64_t row, int64_t x
     for (int axis = 0; axis < TILEFOLD_AXES; axis++) run.offset += p->tile->part[axis].out_first * g->out_axis[axis];
     for (int64_t i = 0; i < rows; i++) {
         tilefold_cursor at = {{p->start.q[0], p->start.q[1] + row + i, p->start.q[2] + x}};
-        tilefold_cpu_store_tile(p->work, p->tile, at, count, &run, 1, stage + i * p->plan->nr, p->plan->nr);
+        tilefold_cpu_store_tile(p->work, p->tile, &at, count, &run, 1, stage + i * p->plan->nr, p->plan->nr);
     }
 }
 

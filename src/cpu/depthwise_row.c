@@ -154,7 +154,7 @@ static void store_stage(const rows *r) {
     const tilefold_geometry *g = r->work->geometry;
     tilefold_column_run run = {0, r->channels, r->tile->column_begin * g->out_group, g->out_group};
     for (int axis = 0; axis < TILEFOLD_AXES; axis++) run.offset += r->tile->part[axis].out_first * g->out_axis[axis];
-    tilefold_cpu_store_tile(r->work, r->tile, r->at, r->pixels, &run, 1,
+    tilefold_cpu_store_tile(r->work, r->tile, &r->at, r->pixels, &run, 1,
                             (const float *)(r->arena + r->plan->arena.stage), padded(r->plan, r->channels));
 }
 

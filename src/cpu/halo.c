@@ -104,7 +104,7 @@ static void build(tilefold_product *p) {
     p->panels = p->positions / length * p->row_panels;
 }
 
-static tilefold_position_panel panel(tilefold_product *p, int64_t index) {
+static void panel(tilefold_product *p, int64_t index, tilefold_position_panel *panel) {
     int64_t row = index / p->row_panels, at = index % p->row_panels, length = row_length(p);
     int64_t begin, end;
     if (p->plan->positions_in_lanes) {
@@ -114,16 +114,15 @@ static tilefold_position_panel panel(tilefold_product *p, int64_t index) {
         begin = at * length / p->row_panels;
         end = (at + 1) * length / p->row_panels;
     }
-    tilefold_position_panel panel = {.at = p->start, .count = end - begin, .step = p->halo.plane};
-    panel.values = (const float *)p->arena + row * p->halo.outer[1].position_rows * p->halo.pitch + begin;
-    panel.at.q[1] += row;
+    panel->count = end - begin;
+    panel->step = p->halo.plane;
+    panel->values = (const float *)p->arena + row * p->halo.outer[1].position_rows * p->halo.pitch + begin;
     if (p->halo.flat) {
-        panel.at.q[1] += begin / p->halo.count;
+        row += begin / p->halo.count;
         begin %= p->halo.count;
     }
-    panel.at.q[2] += begin;
-    tilefold_product_skip_padding(p, &panel);
-    return panel;
+    panel->at = (tilefold_cursor){{p->start.q[0], p->start.q[1] + row, p->start.q[2] + begin}};
+    tilefold_product_skip_padding(p, panel);
 }
 
 static const tilefold_operand_kind halo = {.box = box, .build = build, .panel = panel};

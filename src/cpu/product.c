@@ -178,7 +178,7 @@ static void multiply_panels(const tilefold_product *p, const weight_panel *panel
     fetch_next_panel(p, panel, at, &io);
     if (!p->first) io.init = partial, io.init_stride = plan->nr, io.init_by_row = false;
     if (p->last) {
-        direct = tilefold_cpu_direct_output(p->work, p->tile, positions->at, positions->count, panel->count,
+        direct = tilefold_cpu_direct_output(p->work, p->tile, &positions->at, positions->count, panel->count,
                                             panel->runs, panel->run_count, &io.out_stride);
         io.out = direct ? direct : stage;
         if (direct) io.lanes = in_lanes ? positions->count : panel->count;
@@ -186,8 +186,8 @@ static void multiply_panels(const tilefold_product *p, const weight_panel *panel
     }
     call_kernel(p, panel, positions, &io);
     if (p->last && !direct)
-        tilefold_cpu_store_tile(p->work, p->tile, positions->at, positions->count, panel->runs, panel->run_count, stage,
-                                plan->nr);
+        tilefold_cpu_store_tile(p->work, p->tile, &positions->at, positions->count, panel->runs, panel->run_count,
+                                stage, plan->nr);
 }
 
 /* Finds the wanted columns of the panel at `column`; false where there are none: no fold of it exists in this head or
@@ -213,7 +213,8 @@ static void multiply_block(tilefold_product *p) {
         point_segments_at_weights(p, panel.width);
         if (p->first) fill_init(p, &panel);
         for (int64_t at = 0; at < p->panels; at++, partial += (int64_t)plan->mr * plan->nr) {
-            tilefold_position_panel positions = p->operand->panel(p, at);
+            tilefold_position_panel positions;
+            p->operand->panel(p, at, &positions);
             multiply_panels(p, &panel, &positions, at, partial);
         }
     }

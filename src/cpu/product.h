@@ -64,8 +64,10 @@ struct tilefold_operand_kind {
     int64_t (*box)(const tilefold_product *p, const tilefold_cursor *cursor, int64_t left);
     /* Builds the operand of the box for the block in hand, and its segments; sets panels. */
     void (*build)(tilefold_product *p);
-    /* Panel number 0 <= index < p->panels. */
-    tilefold_position_panel (*panel)(tilefold_product *p, int64_t index);
+    /* Fills in panel number 0 <= index < p->panels. Nothing between two kernel calls is handed on by value: a copy by vectors
+     * of what was just written by halves waits until every store before it has reached the cache, all outputs of the last
+     * call among them. */
+    void (*panel)(tilefold_product *p, int64_t index, tilefold_position_panel *panel);
 };
 
 void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena,

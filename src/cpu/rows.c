@@ -55,12 +55,12 @@ static void build(tilefold_product *p) {
     p->segment_count = tilefold_product_segments(&p->block, p->segments);
 }
 
-static tilefold_position_panel panel(tilefold_product *p, int64_t index) {
-    int64_t begin = panel_begin(p, index), count = panel_begin(p, index + 1) - begin;
-    tilefold_position_panel panel = {.at = cursor_of(p, begin), .count = count};
-    panel.values = p->arena + index * p->plan->arena.operand_bytes;
-    tilefold_product_skip_padding(p, &panel);
-    return panel;
+static void panel(tilefold_product *p, int64_t index, tilefold_position_panel *panel) {
+    int64_t begin = panel_begin(p, index);
+    panel->at = cursor_of(p, begin);
+    panel->count = panel_begin(p, index + 1) - begin;
+    panel->values = p->arena + index * p->plan->arena.operand_bytes;
+    tilefold_product_skip_padding(p, panel);
 }
 
 static const tilefold_operand_kind rows = {.by_pointer = true, .box = whole_tile, .build = build, .panel = panel};

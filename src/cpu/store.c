@@ -59,9 +59,11 @@ static int64_t position_offset(const tilefold_geometry *geometry, const tilefold
     return offset;
 }
 
-/* Whether `count` positions from the cursor on are evenly spaced in the output, and how. */
-static bool evenly_spaced(const tilefold_geometry *geometry, const tilefold_tile *tile, tilefold_cursor cursor,
+/* Whether `count` positions from the start on are evenly spaced in the output, and how. */
+static bool evenly_spaced(const tilefold_geometry *geometry, const tilefold_tile *tile, const tilefold_cursor *start,
                           int64_t count, int64_t stride) {
+    if (start->q[2] + count <= tile->part[2].count) return true;
+    tilefold_cursor cursor = *start;
     int64_t expected = position_offset(geometry, tile, &cursor);
     while (count > 0) {
         if (position_offset(geometry, tile, &cursor) != expected) return false;
@@ -73,24 +75,25 @@ static bool evenly_spaced(const tilefold_geometry *geometry, const tilefold_tile
     return true;
 }
 
-float *tilefold_cpu_direct_output(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
-                                  int64_t count, int64_t columns, const tilefold_column_run *runs, int run_count,
-                                  ptrdiff_t *out_stride) {
+float *tilefold_cpu_direct_output(const tilefold_cpu_work *work, const tilefold_tile *tile,
+                                  const tilefold_cursor *start, int64_t count, int64_t columns,
+                                  const tilefold_column_run *runs, int run_count, ptrdiff_t *out_stride) {
     const tilefold_geometry *geometry = work->geometry;
     int64_t position_stride = tile->part[2].out_step * geometry->out_axis[2];
     if (geometry->type != TILEFOLD_F32 || run_count != 1 || runs->count != columns) return NULL;
     int64_t lane_stride = work->plan->positions_in_lanes ? position_stride : runs->stride;
-    if (lane_stride != 1 || !evenly_spaced(geometry, tile, cursor, count, position_stride)) return NULL;
+    if (lane_stride != 1 || !evenly_spaced(geometry, tile, start, count, position_stride)) return NULL;
     *out_stride = (ptrdiff_t)(work->plan->positions_in_lanes ? runs->stride : position_stride);
-    return (float *)work->output + runs->offset + position_offset(geometry, tile, &cursor);
+    return (float *)work->output + runs->offset + position_offset(geometry, tile, start);
 }
 
-void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile *tile, tilefold_cursor cursor,
+void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile *tile, const tilefold_cursor *start,
                              int64_t count, const tilefold_column_run *runs, int run_count, const float *stage,
                              int64_t stage_stride) {
     const tilefold_geometry *geometry = work->geometry;
     tilefold_store_run store = work->plan->kernels->store_run[geometry->type];
     int64_t position_stride = tile->part[2].out_step * geometry->out_axis[2];
+    tilefold_cursor cursor = *start;
     for (int64_t done = 0; done < count;) {
         int64_t run = tilefold_cursor_run(&cursor, tile, count - done);
         int64_t offset = position_offset(geometry, tile, &cursor);

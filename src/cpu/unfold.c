@@ -155,11 +155,14 @@ static void build(tilefold_product *p) {
     p->segment_count = 1;
 }
 
-static tilefold_position_panel panel(tilefold_product *p, int64_t index) {
-    int64_t begin = panel_begin(p, index), count = panel_begin(p, index + 1) - begin;
-    return (
-        tilefold_position_panel){cursor_of(p, begin),   count,       p->arena + index * p->plan->arena.operand_bytes,
-                                 panel_width(p, count), p->segments, p->segment_count};
+static void panel(tilefold_product *p, int64_t index, tilefold_position_panel *panel) {
+    int64_t begin = panel_begin(p, index);
+    panel->at = cursor_of(p, begin);
+    panel->count = panel_begin(p, index + 1) - begin;
+    panel->values = p->arena + index * p->plan->arena.operand_bytes;
+    panel->step = panel_width(p, panel->count);
+    panel->segments = p->segments;
+    panel->segment_count = p->segment_count;
 }
 
 static const tilefold_operand_kind unfolded = {.box = whole_tile, .build = build, .panel = panel};

@@ -442,7 +442,7 @@ static void store_run(const winograd *w, const panel *p, const position_run *run
     int64_t width = tilefold_min(STEP * run->count, part[2].count - run->q[2]);
     for (int64_t y = 0; y < w->form.unit && run->q[1] + y < part[1].count; y++, stage += STEP * w->at.run * p->width) {
         tilefold_cursor cursor = {{run->q[0], run->q[1] + y, run->q[2]}};
-        tilefold_cpu_store_tile(w->work, w->tile, cursor, width, p->runs, p->run_count, stage, p->width);
+        tilefold_cpu_store_tile(w->work, w->tile, &cursor, width, p->runs, p->run_count, stage, p->width);
     }
 }
 
