@@ -60,7 +60,9 @@
  * the chain, once, for every output, also where no tap meets the input and the bias stands alone, so a sum that is zero is
  * +0; then clamp, then one rounding (to nearest, ties to even) to the tensor's type. On the CPU nothing else ever happens, so the
  * bits depend on neither limit, threads, instruction set, algorithm, layout nor prepacking. Which NaN a NaN is (its sign
- * and payload) is not promised. tilefold_selftest() says whether a build does so on the machine it stands on.
+ * and payload) is not promised. tilefold_selftest() says whether a build does so on the machine it stands on. A Vulkan device
+ * computes the same chain in the same order, whatever the limit, algorithm, storage and layout, so its bits depend on none of
+ * these either; but it may round a product before it is added, or take subnormal numbers for zeros.
  *
  * MEMORY. plan_options.scratch_limit_bytes bounds everything that tilefold allocates or is handed to carry the operation
  * out: tiles, packing panels, partial sums, tables and the plan itself. Outside it are the tensors and the packed weights,
@@ -394,8 +396,8 @@ typedef enum tilefold_algorithm {
 /* "auto", "unfold", "implicit", "direct"; NULL for a value outside the enumeration. */
 TILEFOLD_API const char *tilefold_algorithm_name(tilefold_algorithm algorithm);
 
-/* Vulkan: how the unfolded tile is held. A texel of a texture is four consecutive k = tap * channels + channel of one position
- * of the tile. To ask for a texture is to ask for the unfold; with another algorithm it is UNSUPPORTED. */
+/* Vulkan: how the unfolded tile is held. A texel of a texture is four consecutive links of the chain (THE SAME BITS) of one
+ * position of the tile. To ask for a texture is to ask for the unfold; with another algorithm it is UNSUPPORTED. */
 typedef enum tilefold_storage {
     TILEFOLD_STORAGE_BUFFER = 0,
     TILEFOLD_STORAGE_TEXTURE2D, /* K/4 x positions of the tile */

@@ -187,6 +187,14 @@ typedef struct reads {
     const int64_t *axis[AXES];
 } reads;
 
+/* One link of a chain. */
+typedef float multiply_add(float a, float b, float sum);
+
+static float round_twice(float a, float b, float sum) {
+    volatile float product = a * b; /* for no compiler to fuse, whatever it is told */
+    return product + sum;
+}
+
 /* The order of the chain: blocks of so many channels of a group (the last one shorter), within a block the taps row-major,
  * within a tap the block's channels. This line, and `make golden`, are all that an order is told by here. */
 static const int64_t CHANNEL_BLOCK = 32;
@@ -194,7 +202,7 @@ static const int64_t CHANNEL_BLOCK = 32;
 /* The links of one block of channels, [begin, end). input and weight point at channel 0 of the group, weight also at the
  * output channel. */
 static float chain_block(const tilefold_problem *p, const space *s, const float *input, const float *weight, float sum,
-                         const reads *at, int64_t begin, int64_t end) {
+                         const reads *at, int64_t begin, int64_t end, multiply_add *link) {
     const axis *a = s->axis;
     for (int64_t t = 0; t < s->taps; t++) {
         int64_t i0 = at->axis[0][t / (a[1].K * a[2].K)];
@@ -205,7 +213,7 @@ static float chain_block(const tilefold_problem *p, const space *s, const float 
         int64_t position = outside ? 0 : (i0 * a[1].I + i1) * a[2].I + i2;
         const float *w = weight + weight_tap(p, s, t);
         for (int64_t c = begin; c < end; c++) {
-            sum = fmaf(outside ? 0.0f : input[c * s->inputs + position], w[c * s->taps], sum);
+            sum = link(outside ? 0.0f : input[c * s->inputs + position], w[c * s->taps], sum);
         }
     }
     return sum;
@@ -213,23 +221,23 @@ static float chain_block(const tilefold_problem *p, const space *s, const float 
 
 /* One output's chain, its end included: a sum that is zero is +0. */
 static float chain(const tilefold_problem *p, const space *s, const float *input, const float *weight, float start,
-                   const reads *at) {
+                   const reads *at, multiply_add *link) {
     int64_t channels = p->in_channels / p->groups;
     float sum = start;
     for (int64_t begin = 0, end; begin < channels; begin = end) {
         end = channels - begin > CHANNEL_BLOCK ? begin + CHANNEL_BLOCK : channels;
-        sum = chain_block(p, s, input, weight, sum, at, begin, end);
+        sum = chain_block(p, s, input, weight, sum, at, begin, end, link);
     }
     return sum + 0.0f;
 }
 
 /* The finished sum of output number `index`, which reads at these positions. */
 static float exact_output(const tilefold_problem *p, const space *s, const float *input, const float *weight,
-                          const float *bias, int64_t index, const reads *at) {
+                          const float *bias, int64_t index, const reads *at, multiply_add *link) {
     int64_t channels = p->in_channels / p->groups, group_outputs = p->out_channels / p->groups;
     int64_t o = index / s->outputs % p->out_channels, n = index / s->outputs / p->out_channels;
     const float *in = input + (n * p->in_channels + o / group_outputs * channels) * s->inputs;
-    float sum = chain(p, s, in, weight + o * channels * s->taps, bias ? bias[o] : 0.0f, at);
+    float sum = chain(p, s, in, weight + o * channels * s->taps, bias ? bias[o] : 0.0f, at, link);
     sum = sum < p->clamp_low ? p->clamp_low : sum;
     return sum > p->clamp_high ? p->clamp_high : sum;
 }
@@ -240,17 +248,27 @@ static int64_t output_coordinate(const space *s, int64_t index, int a) {
     return index % s->axis[a].X;
 }
 
-void oracle_exact(const tilefold_problem *p, const float *input, const float *weight, const float *bias,
-                  float *output) {
+static void compute_chains(const tilefold_problem *p, const float *input, const float *weight, const float *bias,
+                           float *output, multiply_add *link) {
     space s = make_space(p);
     int64_t *table[AXES];
     for (int a = 0; a < AXES; a++) table[a] = make_table(&s.axis[a], false);
     for (int64_t index = 0; index < p->batch * p->out_channels * s.outputs; index++) {
         reads at;
         for (int a = 0; a < AXES; a++) at.axis[a] = table[a] + output_coordinate(&s, index, a) * s.axis[a].K;
-        output[index] = exact_output(p, &s, input, weight, bias, index, &at);
+        output[index] = exact_output(p, &s, input, weight, bias, index, &at, link);
     }
     for (int a = 0; a < AXES; a++) free(table[a]);
+}
+
+void oracle_exact(const tilefold_problem *p, const float *input, const float *weight, const float *bias,
+                  float *output) {
+    compute_chains(p, input, weight, bias, output, fmaf);
+}
+
+void oracle_rounded_twice(const tilefold_problem *p, const float *input, const float *weight, const float *bias,
+                          float *output) {
+    compute_chains(p, input, weight, bias, output, round_twice);
 }
 
 float oracle_exact_at(const tilefold_problem *p, const float *input, const float *weight, const float *bias,
@@ -263,7 +281,7 @@ float oracle_exact_at(const tilefold_problem *p, const float *input, const float
         row[a] = make_row(&s.axis[a], x);
         at.axis[a] = row[a];
     }
-    float output = exact_output(p, &s, input, weight, bias, index, &at);
+    float output = exact_output(p, &s, input, weight, bias, index, &at, fmaf);
     for (int a = 0; a < AXES; a++) free(row[a]);
     return output;
 }

@@ -33,7 +33,11 @@ int64_t oracle_macs(const tilefold_problem *problem);
 void oracle_exact(const tilefold_problem *problem, const float *input, const float *weight, const float *bias,
                   float *output);
 
-/* The same for one output of a problem that may be too large for all of them: index in logical order. */
+/* The same chain where each product is rounded before it is added: by a device whose multiply-add is not fused. */
+void oracle_rounded_twice(const tilefold_problem *problem, const float *input, const float *weight, const float *bias,
+                          float *output);
+
+/* oracle_exact() for one output of a problem that may be too large for all of them: index in logical order. */
 float oracle_exact_at(const tilefold_problem *problem, const float *input, const float *weight, const float *bias,
                       int64_t index);
 

@@ -93,8 +93,9 @@ tilefold_status prepare_execution(const tilefold_plan *plan, const tensors *t, p
 /* Releases it; false where memory around the scratch or the packed weights was written. */
 bool finish_execution(prepared *p);
 
-/* The output that every way must have, bit for bit; the caller frees it. On the CPU it is expected_output(). On Vulkan, whose
- * bits are its own, it is what one way gives, which must agree with float64. NULL where that fails. */
+/* The output that every way must have, bit for bit; the caller frees it: the chain of the oracle. A Vulkan device may round
+ * each product of it before adding, which is tried, and then so does the oracle. Where it takes subnormal numbers for zeros, and
+ * the data has some, it is what one way gives, which must agree with float64. NULL where that fails. */
 void *reference_output(tensors *t);
 
 /* check_against_double(), but for data with subnormal numbers on Vulkan: a device may take those for zeros. */

@@ -217,13 +217,14 @@ static void free_decoded(decoded *d) {
     free(d->bias);
 }
 
-void *expected_output(const tensors *t) {
+static void *encode_output(const tensors *t, void (*oracle)(const tilefold_problem *, const float *, const float *,
+                                                            const float *, float *)) {
     const tilefold_problem *p = &t->made.problem;
     decoded d = decode_inputs(t);
     float *sums = malloc((size_t)(t->output_view.elements + 1) * sizeof *sums);
     unsigned char *expected = malloc(tensors_output_bytes(t) + 1);
     if (!sums || !expected) abort();
-    oracle_exact(p, d.input, d.weight, d.bias, sums);
+    oracle(p, d.input, d.weight, d.bias, sums);
     for (int64_t i = 0; i < t->output_view.elements; i++) {
         oracle_encode(p->type, sums[i], expected + (size_t)i * tilefold_type_bytes(p->type));
     }
@@ -231,6 +232,10 @@ void *expected_output(const tensors *t) {
     free_decoded(&d);
     return expected;
 }
+
+void *expected_output(const tensors *t) { return encode_output(t, oracle_exact); }
+
+void *expected_output_rounded_twice(const tensors *t) { return encode_output(t, oracle_rounded_twice); }
 
 bool check_samples(const tensors *t, const void *got, int64_t samples) {
     const tilefold_problem *p = &t->made.problem;

@@ -49,6 +49,9 @@ size_t tensors_output_bytes(const tensors *t);
 /* What the library must compute, as dense elements of the problem's type; the caller frees it. */
 void *expected_output(const tensors *t);
 
+/* The same by a device that rounds each product before it adds it. */
+void *expected_output_rounded_twice(const tensors *t);
+
 /* Whether that many outputs, drawn at random and the first and last, are what the library must compute; says on standard
  * error where not. For problems too large for expected_output(). */
 bool check_samples(const tensors *t, const void *got, int64_t samples);

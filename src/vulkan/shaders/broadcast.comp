@@ -47,14 +47,14 @@ ivec3 origin[ROWS];
 int left[ROWS], element[ROWS];
 bool there[ROWS];
 
-void find_elements(int k, ivec3 tap, int channel) {
+void find_elements(int k, Link link) {
     [[unroll]] for (int i = 0; i < ROWS; i++) {
 #ifdef UNFOLDED
         element[i] = left[i] + (k - tile.k_begin) * tile.pitch;
 #else
-        ivec3 at = origin[i] + tap * job.in_tap.xyz;
+        ivec3 at = origin[i] + link.tap * job.in_tap.xyz;
         there[i] = inside(at);
-        element[i] = left[i] + dot_int(at, job.in_stride.xyz) + channel * job.in_tap.w;
+        element[i] = left[i] + dot_int(at, job.in_stride.xyz) + link.channel * job.in_tap.w;
 #endif
     }
 }
@@ -114,12 +114,12 @@ void main() {
         }
     }
 
-    int k = tile.k_begin, channel = k % taps.w;
-    ivec3 tap = tap_of(k / taps.w);
+    int k = tile.k_begin;
+    Link link = link_of(k);
     while (k < tile.k_end) {
-        find_elements(k, tap, channel);
-        int weight = dot_int(tap, job.weight_tap.xyz) + channel * job.weight_fold.w;
-        int run = min(taps.w - channel, tile.k_end - k);
+        find_elements(k, link);
+        int weight = weight_of_link(link);
+        int run = min(link.end - link.channel, tile.k_end - k);
         for (int c = 0; c < run; c++) {
             float a[ROWS], b[WORDS];
             [[unroll]] for (int i = 0; i < ROWS; i++) a[i] = load_left(i, c);
@@ -130,8 +130,7 @@ void main() {
             }
         }
         k += run;
-        channel = 0;
-        tap = next_tap(tap);
+        link = next_tap(link);
     }
 
     [[unroll]] for (int j = 0; j < COLUMNS; j++) {

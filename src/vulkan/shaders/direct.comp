@@ -46,14 +46,14 @@ void main() {
             sum[j] = load_partial(position, row0 + j, element[j]);
     }
 
-    int k = tile.k_begin, channel = k % taps.w;
-    ivec3 tap = tap_of(k / taps.w);
+    int k = tile.k_begin;
+    Link link = link_of(k);
     while (k < tile.k_end) {
-        ivec3 at = origin + tap * job.in_tap.xyz;
+        ivec3 at = origin + link.tap * job.in_tap.xyz;
         bool there = inside(at);
-        int in_tap = in_offset + dot_int(at, job.in_stride.xyz) + channel * job.in_tap.w;
-        int weight_tap = dot_int(tap, job.weight_tap.xyz) + channel * job.weight_fold.w;
-        int count = min(taps.w - channel, tile.k_end - k);
+        int in_tap = in_offset + dot_int(at, job.in_stride.xyz) + link.channel * job.in_tap.w;
+        int weight_tap = weight_of_link(link);
+        int count = min(link.end - link.channel, tile.k_end - k);
         for (int c = 0; c < count; c++) {
             float value = 0.0;
             if (there) value = decode(input_bits(in_tap + c * job.in_tap.w));
@@ -62,8 +62,7 @@ void main() {
             }
         }
         k += count;
-        channel = 0;
-        tap = next_tap(tap);
+        link = next_tap(link);
     }
     [[unroll]] for (int j = 0; j < COLUMNS; j++) {
         if (column0 + j < job.total.y) store_sum(position, row0 + j, element[j], sum[j]);

@@ -34,7 +34,7 @@ struct Step {
     int position_begin, position_end; // as planned: a smaller problem may have fewer, see ends below
     int column_begin, column_end;
     int group_begin;
-    int k_begin, k_end;   // of the sum, k = tap*channels + channel
+    int k_begin, k_end;   // of the sum: k counts the links of the chain, see Link
     int flags;            // of the above
     int unfolded;         // word of the scratch where the unfolded tile begins, if it is held there: see unfolded.glsl
     int pitch;            // its elements from k to k: even, so that a row is whole words
@@ -77,6 +77,8 @@ int divide(int n, int d, out int rest) {
     return quotient + wrong;
 }
 
+int dot_int(ivec3 a, ivec3 b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
+
 struct Position {
     ivec3 q;
     int image;
@@ -96,14 +98,44 @@ ivec3 tap_of(int index) {
     return tap;
 }
 
-ivec3 next_tap(ivec3 tap) {
-    if (++tap.x < taps.x) return tap;
-    tap.x = 0;
-    if (++tap.y < taps.y) return tap;
-    return ivec3(0, 0, tap.z + 1);
+// A link of a sum's chain, in the order of ../../chain.h: blocks of CHANNEL_BLOCK channels of the group (the last one shorter),
+// within a block the taps, within a tap the block's channels. `block` is the first channel of the link's block, `end` is one past
+// its last.
+const int CHANNEL_BLOCK = 32;
+
+struct Link {
+    ivec3 tap;
+    int channel, block, end;
+};
+
+int end_of_block(int block) { return min(block + CHANNEL_BLOCK, taps.w); }
+
+// Past the chain's end it may be anything.
+Link link_of(int k) {
+    Link link;
+    int of_block, of_tap;
+    link.block = divide(k, min(taps.w, CHANNEL_BLOCK) * taps.x * taps.y * taps.z, of_block) * CHANNEL_BLOCK;
+    link.end = end_of_block(link.block);
+    link.tap = tap_of(divide(of_block, max(1, link.end - link.block), of_tap));
+    link.channel = link.block + of_tap;
+    return link;
 }
 
-int dot_int(ivec3 a, ivec3 b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
+// The first link of the tap after this link's: of the next block's first tap, after the last.
+Link next_tap(Link link) {
+    link.channel = link.block;
+    if (++link.tap.x < taps.x) return link;
+    link.tap.x = 0;
+    if (++link.tap.y < taps.y) return link;
+    link.tap.y = 0;
+    if (++link.tap.z < taps.z) return link;
+    link.tap.z = 0;
+    link.channel = link.block = link.end;
+    link.end = end_of_block(link.block);
+    return link;
+}
+
+int weight_of_link(Link link) { return dot_int(link.tap, job.weight_tap.xyz) + link.channel * job.weight_fold.w; }
 
 int output_of_position(Position p) { return p.image * job.out_step.w + dot_int(p.q, job.out_step.xyz); }
 

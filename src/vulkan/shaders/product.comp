@@ -41,10 +41,9 @@ shared ivec4 k_input[2 * DEPTH];
 shared int k_weight[2 * DEPTH];
 
 void describe_k(int k, int slot) {
-    int channel = k % taps.w;
-    ivec3 j = tap_of(k / taps.w);
-    k_input[slot] = ivec4(j * job.in_tap.xyz, channel * job.in_tap.w);
-    k_weight[slot] = dot_int(j, job.weight_tap.xyz) + channel * job.weight_fold.w;
+    Link link = link_of(k);
+    k_input[slot] = ivec4(link.tap * job.in_tap.xyz, link.channel * job.in_tap.w);
+    k_weight[slot] = weight_of_link(link);
 }
 
 // Rows of the left side: this invocation fills the column of one position.

@@ -5,7 +5,7 @@
 // Unfolds a tile of positions (im2col) into the scratch or an image:
 //
 //     for each group, k in [k_begin, k_end) and position p of the tile
-//         unfolded[group][k][p] = the input element that tap and channel k reads at p, or 0 in the padding
+//         unfolded[group][k][p] = the input element that link k of the chain reads at p, or 0 in the padding
 //
 // unfolded.glsl says how that is held. An invocation writes one word or one texel.
 #define READS_INPUT
@@ -16,12 +16,11 @@
 
 uint element_bits(int group, int k, int position) {
     if (position >= position_end() || k >= tile.k_end) return 0u;
-    int channel = k % taps.w;
-    ivec3 j = tap_of(k / taps.w);
+    Link link = link_of(k);
     Position p = position_of(position);
-    ivec3 at = job.in_first.xyz + p.q * job.in_step.xyz + j * job.in_tap.xyz;
+    ivec3 at = job.in_first.xyz + p.q * job.in_step.xyz + link.tap * job.in_tap.xyz;
     if (!inside(at)) return 0u;
-    return input_bits(input_of_image(p.image, group) + channel * job.in_tap.w + dot_int(at, job.in_stride.xyz));
+    return input_bits(input_of_image(p.image, group) + link.channel * job.in_tap.w + dot_int(at, job.in_stride.xyz));
 }
 
 void main() {
