@@ -121,7 +121,9 @@ static void panel(tilefold_product *p, int64_t index, tilefold_position_panel *p
         row += begin / p->halo.count;
         begin %= p->halo.count;
     }
-    panel->at = (tilefold_cursor){{p->start.q[0], p->start.q[1] + row, p->start.q[2] + begin}};
+    panel->at.q[0] = p->start.q[0];
+    panel->at.q[1] = p->start.q[1] + row;
+    panel->at.q[2] = p->start.q[2] + begin;
     tilefold_product_skip_padding(p, panel);
 }
 

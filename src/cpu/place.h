@@ -48,9 +48,12 @@ static inline void tilefold_taps_met(const tilefold_axis *axis, const tilefold_a
         low += (part->taps - 1) * part->in_tap;
         high += (part->taps - 1) * part->in_tap;
     }
-    /* Taps j with high + j*step >= 0 and low + j*step < I. */
-    int64_t from = high >= 0 ? 0 : tilefold_min(part->taps, tilefold_ceil_div(-high, step));
-    int64_t to = low >= axis->input ? 0 : tilefold_min(part->taps, tilefold_floor_div(axis->input - 1 - low, step) + 1);
+    /* Taps j with high + j*step >= 0 and low + j*step < I. Mostly that is all of them, as is seen without a division. */
+    int64_t from = high >= 0 ? 0 : tilefold_min(part->taps, tilefold_ceil_div(-high, step)), to = part->taps;
+    if (low >= axis->input)
+        to = 0;
+    else if (low + (part->taps - 1) * step >= axis->input)
+        to = tilefold_floor_div(axis->input - 1 - low, step) + 1;
     to = tilefold_max(from, to);
     *begin = part->in_tap < 0 ? part->taps - to : from;
     *end = part->in_tap < 0 ? part->taps - from : to;

@@ -103,10 +103,11 @@ void tilefold_product_skip_padding(tilefold_product *p, tilefold_position_panel 
     panel->segment_count = p->segment_count;
     if (!p->work->finite || p->taps <= 1 || p->block.tap_end - p->block.tap_begin != p->taps) return;
     /* The positions' extent along each axis: whole rows, or planes, where they go on into the next. */
-    int64_t last = panel->at.q[2] + panel->count - 1, rows = last / part[2].count, y = panel->at.q[1] + rows;
+    int64_t last = panel->at.q[2] + panel->count - 1, rows = last < part[2].count ? 0 : last / part[2].count;
+    int64_t y = panel->at.q[1] + rows, planes = y < part[1].count ? 0 : y / part[1].count;
     const int64_t first[TILEFOLD_AXES] = {panel->at.q[0], y < part[1].count ? panel->at.q[1] : 0,
                                           rows ? 0 : panel->at.q[2]};
-    const int64_t end[TILEFOLD_AXES] = {panel->at.q[0] + y / part[1].count, y < part[1].count ? y : part[1].count - 1,
+    const int64_t end[TILEFOLD_AXES] = {panel->at.q[0] + planes, y < part[1].count ? y : part[1].count - 1,
                                         rows ? part[2].count - 1 : last};
     bool same = p->met_count >= 0;
     int64_t met = 1;
@@ -124,6 +125,22 @@ void tilefold_product_skip_padding(tilefold_product *p, tilefold_position_panel 
     if (!same) p->met_count = copy_met(p);
     panel->segments = p->segments + p->segment_count;
     panel->segment_count = p->met_count;
+}
+
+int64_t tilefold_product_whole_tile(const tilefold_product *p, const tilefold_cursor *cursor, int64_t left) {
+    (void)p, (void)cursor;
+    return left;
+}
+
+int64_t tilefold_product_panel_begin(const tilefold_product *p, int64_t index) {
+    if (p->plan->positions_in_lanes) return tilefold_min(p->positions, index * p->plan->operand_width);
+    return index * p->positions / p->panels;
+}
+
+void tilefold_product_place_panel(const tilefold_product *p, int64_t index, tilefold_position_panel *panel) {
+    int64_t begin = tilefold_product_panel_begin(p, index);
+    panel->count = tilefold_product_panel_begin(p, index + 1) - begin;
+    panel->at = tilefold_cursor_at(p->tile, p->tile->position_begin + begin);
 }
 
 static int64_t vectors_for(const tilefold_cpu_plan *plan, int64_t count) {
@@ -186,8 +203,8 @@ static void multiply_panels(const tilefold_product *p, const weight_panel *panel
     }
     call_kernel(p, panel, positions, &io);
     if (p->last && !direct)
-        tilefold_cpu_store_tile(p->work, p->tile, &positions->at, positions->count, panel->runs, panel->run_count,
-                                stage, plan->nr);
+        tilefold_cpu_store_tile(p->work, p->tile, &positions->at, positions->count, panel->runs, panel->run_count, stage,
+                                plan->nr);
 }
 
 /* Finds the wanted columns of the panel at `column`; false where there are none: no fold of it exists in this head or

@@ -64,11 +64,16 @@ struct tilefold_operand_kind {
     int64_t (*box)(const tilefold_product *p, const tilefold_cursor *cursor, int64_t left);
     /* Builds the operand of the box for the block in hand, and its segments; sets panels. */
     void (*build)(tilefold_product *p);
-    /* Fills in panel number 0 <= index < p->panels. Nothing between two kernel calls is handed on by value: a copy by vectors
-     * of what was just written by halves waits until every store before it has reached the cache, all outputs of the last
-     * call among them. */
+    /* Fills in panel number 0 <= index < p->panels. In place: a struct that is written by members and then copied by vectors
+     * waits until the stores before it, the last kernel's outputs, are through. */
     void (*panel)(tilefold_product *p, int64_t index, tilefold_position_panel *panel);
 };
+
+/* For kinds whose box is all of a tile, in panels of operand_width positions: as even as can be in rows, full ones in lanes. */
+int64_t tilefold_product_whole_tile(const tilefold_product *p, const tilefold_cursor *cursor, int64_t left);
+int64_t tilefold_product_panel_begin(const tilefold_product *p, int64_t index);
+/* Fills in `at` and `count` of a panel of such a box. */
+void tilefold_product_place_panel(const tilefold_product *p, int64_t index, tilefold_position_panel *panel);
 
 void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena,
                               const tilefold_operand_kind *operand);

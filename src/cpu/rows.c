@@ -31,39 +31,32 @@ void tilefold_cpu_point_at_rows(const tilefold_cpu_work *work, const tilefold_ti
     }
 }
 
-static int64_t panel_begin(const tilefold_product *p, int64_t index) { return index * p->positions / p->panels; }
-
-static tilefold_cursor cursor_of(const tilefold_product *p, int64_t position) {
-    return tilefold_cursor_at(p->tile, p->tile->position_begin + position);
-}
-
-static int64_t whole_tile(const tilefold_product *p, const tilefold_cursor *cursor, int64_t left) {
-    (void)p, (void)cursor;
-    return left;
-}
-
 static void build(tilefold_product *p) {
     void *zeros = p->arena + p->plan->arena.zeros;
     p->panels = tilefold_ceil_div(p->positions, p->plan->operand_width);
     if (p->taps == 0) return;
     if (p->first) memset(zeros, 0, (size_t)p->plan->block.channels * sizeof(float));
     for (int64_t index = 0; index < p->panels; index++) {
-        int64_t begin = panel_begin(p, index), count = panel_begin(p, index + 1) - begin;
-        tilefold_cpu_point_at_rows(p->work, p->tile, cursor_of(p, begin), count, &p->block, zeros,
+        tilefold_position_panel panel;
+        tilefold_product_place_panel(p, index, &panel);
+        tilefold_cpu_point_at_rows(p->work, p->tile, panel.at, panel.count, &p->block, zeros,
                                    (const void **)(p->arena + index * p->plan->arena.operand_bytes));
     }
     p->segment_count = tilefold_product_segments(&p->block, p->segments);
 }
 
 static void panel(tilefold_product *p, int64_t index, tilefold_position_panel *panel) {
-    int64_t begin = panel_begin(p, index);
-    panel->at = cursor_of(p, begin);
-    panel->count = panel_begin(p, index + 1) - begin;
+    tilefold_product_place_panel(p, index, panel);
     panel->values = p->arena + index * p->plan->arena.operand_bytes;
     tilefold_product_skip_padding(p, panel);
 }
 
-static const tilefold_operand_kind rows = {.by_pointer = true, .box = whole_tile, .build = build, .panel = panel};
+static const tilefold_operand_kind rows = {
+    .by_pointer = true,
+    .box = tilefold_product_whole_tile,
+    .build = build,
+    .panel = panel,
+};
 
 static void run(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {
     tilefold_cpu_run_product(work, tile, arena, &rows);

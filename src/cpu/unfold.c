@@ -120,33 +120,20 @@ static float *unfold_channel_block(const tilefold_cpu_work *work, const tilefold
 
 /* -------------------------------------------------------------------------------------------------- the operand ---- */
 
-static int64_t panel_begin(const tilefold_product *p, int64_t index) {
-    if (p->plan->positions_in_lanes) return tilefold_min(p->positions, index * p->plan->operand_width);
-    return index * p->positions / p->panels; /* as even as can be */
-}
-
 static int64_t panel_width(const tilefold_product *p, int64_t count) {
     return p->plan->positions_in_lanes ? tilefold_round_up(count, p->plan->kernels->lanes) : count;
-}
-
-static tilefold_cursor cursor_of(const tilefold_product *p, int64_t position) {
-    return tilefold_cursor_at(p->tile, p->tile->position_begin + position);
-}
-
-static int64_t whole_tile(const tilefold_product *p, const tilefold_cursor *cursor, int64_t left) {
-    (void)p, (void)cursor;
-    return left;
 }
 
 static void build(tilefold_product *p) {
     p->panels = tilefold_ceil_div(p->positions, p->plan->operand_width);
     if (p->taps == 0) return;
     for (int64_t index = 0; index < p->panels; index++) {
-        int64_t begin = panel_begin(p, index), count = panel_begin(p, index + 1) - begin;
+        tilefold_position_panel panel;
+        tilefold_product_place_panel(p, index, &panel);
         float *out = (float *)(p->arena + index * p->plan->arena.operand_bytes);
         for (int64_t channel = p->block.channel_begin; channel < p->block.channel_end;) {
             int64_t end = tilefold_channel_block_end(channel, p->block.channel_end);
-            out = unfold_channel_block(p->work, p->tile, cursor_of(p, begin), count, panel_width(p, count),
+            out = unfold_channel_block(p->work, p->tile, panel.at, panel.count, panel_width(p, panel.count),
                                        p->block.tap_begin, p->block.tap_end, channel, end - channel, out);
             channel = end;
         }
@@ -156,16 +143,14 @@ static void build(tilefold_product *p) {
 }
 
 static void panel(tilefold_product *p, int64_t index, tilefold_position_panel *panel) {
-    int64_t begin = panel_begin(p, index);
-    panel->at = cursor_of(p, begin);
-    panel->count = panel_begin(p, index + 1) - begin;
+    tilefold_product_place_panel(p, index, panel);
     panel->values = p->arena + index * p->plan->arena.operand_bytes;
     panel->step = panel_width(p, panel->count);
     panel->segments = p->segments;
     panel->segment_count = p->segment_count;
 }
 
-static const tilefold_operand_kind unfolded = {.box = whole_tile, .build = build, .panel = panel};
+static const tilefold_operand_kind unfolded = {.box = tilefold_product_whole_tile, .build = build, .panel = panel};
 
 static void run(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena) {
     tilefold_cpu_run_product(work, tile, arena, &unfolded);
