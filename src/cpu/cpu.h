@@ -53,6 +53,7 @@ typedef struct tilefold_cpu_arena {
     int64_t partial, segments, weight, stage, init, zeros, bytes;
     int64_t operand_bytes;  /* of one operand panel, or of the copy */
     int64_t partial_panels; /* kernel calls to a weight panel that there is room for the sums of */
+    int64_t in_place_bytes; /* beside the arena: of the input, which a tile reads again for each weight panel */
 } tilefold_cpu_arena;
 
 typedef struct tilefold_cpu_algorithm tilefold_cpu_algorithm;

@@ -35,10 +35,10 @@ static bool fits(const shape *s, tilefold_cpu_plan *p, int64_t count, int64_t gr
     return p->algorithm->lay_out(s, p) && p->arena.bytes <= s->budget;
 }
 
-/* A tile and its outputs stay in the second-level cache. */
+/* A tile, what it reads in place, and its outputs stay in the second-level cache. */
 static bool is_cached(const shape *s, const tilefold_cpu_plan *p) {
     double outputs = (double)p->tiling.positions * (double)p->tiling.block_columns * sizeof(float);
-    return (double)p->arena.bytes + outputs / 2 <= (double)s->target->l2_bytes / 2;
+    return (double)p->arena.bytes + (double)p->arena.in_place_bytes + outputs / 2 <= (double)s->target->l2_bytes / 2;
 }
 
 /* The largest tile of at most `most` granules that fits and is cached; the least one need only fit. False where it does not. */

@@ -132,15 +132,37 @@ int64_t tilefold_product_whole_tile(const tilefold_product *p, const tilefold_cu
     return left;
 }
 
-int64_t tilefold_product_panel_begin(const tilefold_product *p, int64_t index) {
-    if (p->plan->positions_in_lanes) return tilefold_min(p->positions, index * p->plan->operand_width);
-    return index * p->positions / p->panels;
+static void skip_positions(tilefold_cursor *cursor, const tilefold_tile *tile, int64_t count) {
+    while (count > 0) {
+        int64_t run = tilefold_cursor_run(cursor, tile, count);
+        tilefold_cursor_advance(cursor, tile, run);
+        count -= run;
+    }
 }
 
-void tilefold_product_place_panel(const tilefold_product *p, int64_t index, tilefold_position_panel *panel) {
-    int64_t begin = tilefold_product_panel_begin(p, index);
-    panel->count = tilefold_product_panel_begin(p, index + 1) - begin;
-    panel->at = tilefold_cursor_at(p->tile, p->tile->position_begin + begin);
+static void begin_panels(tilefold_product *p) {
+    p->next = tilefold_cursor_at(p->tile, p->tile->position_begin);
+    p->left = p->positions;
+    p->each = p->positions / p->panels;
+    p->rest = p->positions % p->panels;
+    p->carry = 0;
+}
+
+/* How many positions the next panel has. In rows panel i ends at (i + 1)*positions/panels, rounded down. */
+static int64_t next_count(tilefold_product *p) {
+    if (p->plan->positions_in_lanes) return tilefold_min(p->left, p->plan->operand_width);
+    p->carry += p->rest;
+    if (p->carry < p->panels) return p->each;
+    p->carry -= p->panels;
+    return p->each + 1;
+}
+
+void tilefold_product_place_panel(tilefold_product *p, int64_t index, tilefold_position_panel *panel) {
+    if (index == 0) begin_panels(p);
+    panel->count = next_count(p);
+    panel->at = p->next;
+    p->left -= panel->count;
+    skip_positions(&p->next, p->tile, panel->count);
 }
 
 static int64_t vectors_for(const tilefold_cpu_plan *plan, int64_t count) {
@@ -166,11 +188,20 @@ static void call_kernel(const tilefold_product *p, const weight_panel *panel, co
                                                                                   panel->width, io);
 }
 
-/* While panel `at` of the positions is multiplied, its share of the next weight panel is fetched: weights are read once from
- * memory, then again for each panel of positions. */
-static void fetch_next_panel(const tilefold_product *p, const weight_panel *panel, int64_t at, tilefold_tile_io *io) {
+/* While panel `at` of the positions is multiplied, what is read next from memory is fetched: this panel's share of the next
+ * weights, which are then read again for each panel of positions; or, by the first weight panel, the next positions, where all
+ * of them are more than those weights. */
+static void fetch_next_panel(const tilefold_product *p, const weight_panel *panel,
+                             const tilefold_position_panel *positions, int64_t at, tilefold_tile_io *io) {
     io->next = (const char *)panel->values;
-    if (!p->plan->prepacked || p->taps == 0) return;
+    if (p->taps == 0) return;
+    if (panel->column == p->tile->column_begin && positions->next && p->positions > p->taps * panel->width) {
+        int64_t steps = tilefold_block_length(&p->block);
+        io->next = positions->next;
+        io->next_step = (ptrdiff_t)((positions->next_bytes + steps - 1) / steps);
+        return;
+    }
+    if (!p->plan->prepacked) return;
     int64_t sum = p->taps * p->work->geometry->in_channels, width = panel->width * (int64_t)sizeof(float);
     int64_t share = tilefold_block_length(&p->block) * width / p->panels;
     io->next += sum * width + at * share;
@@ -192,7 +223,7 @@ static void multiply_panels(const tilefold_product *p, const weight_panel *panel
                                              : panel->width,
                            .low = -INFINITY,
                            .high = INFINITY};
-    fetch_next_panel(p, panel, at, &io);
+    fetch_next_panel(p, panel, positions, at, &io);
     if (!p->first) io.init = partial, io.init_stride = plan->nr, io.init_by_row = false;
     if (p->last) {
         direct = tilefold_cpu_direct_output(p->work, p->tile, &positions->at, positions->count, panel->count,
@@ -203,8 +234,8 @@ static void multiply_panels(const tilefold_product *p, const weight_panel *panel
     }
     call_kernel(p, panel, positions, &io);
     if (p->last && !direct)
-        tilefold_cpu_store_tile(p->work, p->tile, &positions->at, positions->count, panel->runs, panel->run_count, stage,
-                                plan->nr);
+        tilefold_cpu_store_tile(p->work, p->tile, &positions->at, positions->count, panel->runs, panel->run_count,
+                                stage, plan->nr);
 }
 
 /* Finds the wanted columns of the panel at `column`; false where there are none: no fold of it exists in this head or
@@ -231,6 +262,7 @@ static void multiply_block(tilefold_product *p) {
         if (p->first) fill_init(p, &panel);
         for (int64_t at = 0; at < p->panels; at++, partial += (int64_t)plan->mr * plan->nr) {
             tilefold_position_panel positions;
+            positions.next = NULL;
             p->operand->panel(p, at, &positions);
             multiply_panels(p, &panel, &positions, at, partial);
         }
@@ -250,14 +282,6 @@ static void multiply_box(tilefold_product *p) {
         if (p->last) return;
         p->block = tilefold_block_after(&p->block, size, taps, channels);
         p->first = false;
-    }
-}
-
-static void skip_positions(tilefold_cursor *cursor, const tilefold_tile *tile, int64_t count) {
-    while (count > 0) {
-        int64_t run = tilefold_cursor_run(cursor, tile, count);
-        tilefold_cursor_advance(cursor, tile, run);
-        count -= run;
     }
 }
 

@@ -32,6 +32,9 @@ typedef struct tilefold_product {
     /* the box in hand */
     tilefold_cursor start;
     int64_t positions, panels;
+    /* the next of its panels, which have `each` positions, or one more where `carry` passes the number of panels */
+    tilefold_cursor next;
+    int64_t left, each, rest, carry;
     /* the block in hand */
     tilefold_block block;
     bool first, last;
@@ -55,6 +58,8 @@ typedef struct tilefold_position_panel {
     int64_t step;                     /* floats from one k to the next, within a segment */
     const tilefold_segment *segments; /* the block's, or fewer where padding is left out */
     int64_t segment_count;
+    const char *next; /* what the next panel reads that this one does not, where it lies in the input; or NULL */
+    int64_t next_bytes;
 } tilefold_position_panel;
 
 /* How the positions' side is made. */
@@ -64,16 +69,15 @@ struct tilefold_operand_kind {
     int64_t (*box)(const tilefold_product *p, const tilefold_cursor *cursor, int64_t left);
     /* Builds the operand of the box for the block in hand, and its segments; sets panels. */
     void (*build)(tilefold_product *p);
-    /* Fills in panel number 0 <= index < p->panels. In place: a struct that is written by members and then copied by vectors
+    /* Fills in panel number 0 <= index < p->panels, in order. In place: a struct that is written by members and then copied by vectors
      * waits until the stores before it, the last kernel's outputs, are through. */
     void (*panel)(tilefold_product *p, int64_t index, tilefold_position_panel *panel);
 };
 
 /* For kinds whose box is all of a tile, in panels of operand_width positions: as even as can be in rows, full ones in lanes. */
 int64_t tilefold_product_whole_tile(const tilefold_product *p, const tilefold_cursor *cursor, int64_t left);
-int64_t tilefold_product_panel_begin(const tilefold_product *p, int64_t index);
-/* Fills in `at` and `count` of a panel of such a box. */
-void tilefold_product_place_panel(const tilefold_product *p, int64_t index, tilefold_position_panel *panel);
+/* Fills in `at` and `count` of a panel of such a box; panels come in order, from 0 on. */
+void tilefold_product_place_panel(tilefold_product *p, int64_t index, tilefold_position_panel *panel);
 
 void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena,
                               const tilefold_operand_kind *operand);

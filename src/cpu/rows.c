@@ -45,9 +45,19 @@ static void build(tilefold_product *p) {
     p->segment_count = tilefold_product_segments(&p->block, p->segments);
 }
 
+/* The next panel's last tap is what no panel before it has read; about as many positions as this one has. */
+static void find_next(const tilefold_product *p, int64_t index, tilefold_position_panel *panel) {
+    if (index + 1 == p->panels || p->taps == 0) return;
+    int64_t last = p->block.tap_end - p->block.tap_begin - 1;
+    const void *const *rows = (const void *const *)(p->arena + (index + 1) * p->plan->arena.operand_bytes);
+    panel->next = rows[last * panel->count];
+    panel->next_bytes = tilefold_position_stride(p->work->geometry, p->tile) * panel->count * (int64_t)sizeof(float);
+}
+
 static void panel(tilefold_product *p, int64_t index, tilefold_position_panel *panel) {
     tilefold_product_place_panel(p, index, panel);
     panel->values = p->arena + index * p->plan->arena.operand_bytes;
+    find_next(p, index, panel);
     tilefold_product_skip_padding(p, panel);
 }
 
@@ -76,7 +86,9 @@ static bool propose(const tilefold_cpu_shape *shape, int index, tilefold_cpu_pla
 }
 
 static bool lay_out(const tilefold_cpu_shape *shape, tilefold_cpu_plan *plan) {
-    (void)shape;
+    int64_t channels = tilefold_min(plan->block.channels, shape->geometry->in_channels);
+    plan->arena.in_place_bytes = tilefold_saturating_multiply(plan->tiling.positions,
+                                                              channels * (int64_t)sizeof(float));
     int64_t panels = tilefold_ceil_div(plan->tiling.positions, plan->operand_width);
     int64_t bytes = plan->block.taps * plan->operand_width * (int64_t)sizeof(void *);
     return tilefold_product_lay_out(plan, tilefold_round_up(bytes, TILEFOLD_ARENA_ALIGNMENT), panels, panels,
