@@ -21,10 +21,10 @@ MAKEFLAGS += --no-print-directory
 OPTIONAL_PACKAGES := libcpuinfo-dev libvulkan-dev glslc
 # cmocka; what the demo reads recordings with; a Vulkan device in software, the validation layers, and what checks shaders and
 # translates them; a second compiler; C++ and pkg-config for the consumer project; the AArch64 build and what runs it; what
-# drives the command line, and ONNX's own cases.
+# drives the command line, and ONNX's own cases; the Python package's environment.
 TEST_PACKAGES := libcmocka-dev libsndfile1-dev mesa-vulkan-drivers vulkan-validationlayers spirv-tools spirv-cross clang \
                  clang-format g++ pkg-config gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user \
-                 python3-numpy python3-onnx libonnx-testdata
+                 python3-numpy python3-onnx libonnx-testdata python3-venv
 
 .PHONY: build demo test golden format lint install clean
 
