@@ -465,9 +465,11 @@ typedef struct tilefold_plan_info {
     int64_t tiles;               /* units of work, each a window of output positions of one phase; on Vulkan, where
                                             tensors are brought to the device in thousands of pieces, at most so many */
     int64_t phases;              /* residue classes of output positions, empty ones included */
-    int64_t macs;                /* multiply-adds that will be done, or, where math is FAST, that EXACT would
-                                            do. INT64_MAX where that does not fit */
-    tilefold_math math;          /* that runs */
+    int64_t macs;       /* multiply-adds by elements of the input that the sums consist of, also where math is FAST
+                                            and does fewer. Padding is counted only along an axis that has both a stride
+                                            and an input dilation; where weights are finite it is left out but for what
+                                            shares a kernel call with other outputs. INT64_MAX where that does not fit */
+    tilefold_math math; /* that runs */
     uint8_t reserved[4];
     /* How far from the real sum an output can be at worst, before its last rounding to the tensor's type:
      * error_bound * (|bias| + the largest |input| that it may read * the sum of its |weights|). Typical errors are far smaller. */

@@ -461,22 +461,63 @@ double tilefold_geometry_error_bound(const tilefold_geometry *geometry) {
     return (links + 2) * 0x1p-24;
 }
 
-int64_t tilefold_geometry_macs(const tilefold_geometry *geometry) {
+int64_t tilefold_axis_pairs(const tilefold_axis *axis) {
+    tilefold_axis_kind kinds[TILEFOLD_MAX_KINDS];
+    int used = tilefold_axis_get_kinds(axis, kinds);
+    int64_t sum = 0;
+    for (int i = 0; i < used; i++) {
+        int64_t part = tilefold_saturating_multiply(kinds[i].parts, kinds[i].count);
+        part = tilefold_saturating_multiply(part, kinds[i].folds);
+        sum = tilefold_saturating_add(sum, tilefold_saturating_multiply(part, kinds[i].taps));
+    }
+    return sum;
+}
+
+/* How many i, j >= 0 have a*i + b*j <= n, modulo 2^64, for a, b > 0. */
+static uint64_t points_in_triangle(int64_t a, int64_t b, int64_t n) {
+    if (n < 0) return 0;
+    uint64_t columns = (uint64_t)(n / a) + 1;
+    return floor_sum(columns, (uint64_t)b, (uint64_t)a, (uint64_t)(n % a)) + columns;
+}
+
+/* How many 0 <= i < rows, 0 <= j < columns have a*i + b*j <= n: a triangle without what lies beyond either side. */
+static int64_t points_below(int64_t rows, int64_t columns, int64_t a, int64_t b, int64_t n) {
+    return (int64_t)(points_in_triangle(a, b, n) - points_in_triangle(a, b, n - rows * a) -
+                     points_in_triangle(a, b, n - columns * b) + points_in_triangle(a, b, n - rows * a - columns * b));
+}
+
+/* How many 0 <= i < rows, 0 <= j < columns have 0 <= a*i + b*j + c < end, for a > 0; b counts down where it is negative. */
+static int64_t points_between(int64_t rows, int64_t columns, int64_t a, int64_t b, int64_t c, int64_t end) {
+    int64_t product;
+    if (!tilefold_multiply(rows, columns, &product)) return INT64_MAX;
+    if (b < 0) c += (columns - 1) * b, b = -b;
+    return points_below(rows, columns, a, b, end - 1 - c) - points_below(rows, columns, a, b, -1 - c);
+}
+
+/* Output x and tap k meet input i where x*S + k*T + B = i*L: pairs (x, k) are counted where L = 1, pairs (i, k) where S = 1. */
+int64_t tilefold_axis_pairs_met(const tilefold_axis *axis) {
+    if (axis->input_dilation == 1)
+        return points_between(axis->output, axis->kernel, axis->stride, axis->tap_step, axis->origin, axis->input);
+    if (axis->stride == 1)
+        return points_between(axis->input, axis->kernel, axis->input_dilation, -axis->tap_step, -axis->origin,
+                              axis->output);
+    return tilefold_axis_pairs(axis);
+}
+
+static int64_t count_macs(const tilefold_geometry *geometry, int64_t (*pairs)(const tilefold_axis *)) {
     int64_t macs = tilefold_saturating_multiply(geometry->batch, geometry->groups);
     macs = tilefold_saturating_multiply(macs, geometry->in_channels);
     macs = tilefold_saturating_multiply(macs, geometry->out_channels);
-    for (int at = 0; at < TILEFOLD_AXES; at++) {
-        tilefold_axis_kind kinds[TILEFOLD_MAX_KINDS];
-        int used = tilefold_axis_get_kinds(&geometry->axis[at], kinds);
-        int64_t sum = 0;
-        for (int i = 0; i < used; i++) {
-            int64_t part = tilefold_saturating_multiply(kinds[i].parts, kinds[i].count);
-            part = tilefold_saturating_multiply(part, kinds[i].folds);
-            sum = tilefold_saturating_add(sum, tilefold_saturating_multiply(part, kinds[i].taps));
-        }
-        macs = tilefold_saturating_multiply(macs, sum);
-    }
+    for (int at = 0; at < TILEFOLD_AXES; at++) macs = tilefold_saturating_multiply(macs, pairs(&geometry->axis[at]));
     return macs;
+}
+
+int64_t tilefold_geometry_macs(const tilefold_geometry *geometry) {
+    return count_macs(geometry, tilefold_axis_pairs_met);
+}
+
+int64_t tilefold_geometry_padded_macs(const tilefold_geometry *geometry) {
+    return count_macs(geometry, tilefold_axis_pairs);
 }
 
 int64_t tilefold_geometry_phases(const tilefold_geometry *geometry) {

@@ -128,8 +128,15 @@ tilefold_axis_class tilefold_axis_get_class(const tilefold_axis *axis, int64_t i
  * many there are. */
 int tilefold_axis_get_kinds(const tilefold_axis *axis, tilefold_axis_kind kinds[TILEFOLD_MAX_KINDS]);
 
-/* Figures of the whole problem, saturating at INT64_MAX. */
+/* Pairs of an output and a tap of an axis: those whose position is whole, within the input or not; and those that meet an input
+ * element, where the axis has a stride or an input dilation but not both (of one with both, the first figure again). In time
+ * logarithmic in the sizes; saturating. */
+int64_t tilefold_axis_pairs(const tilefold_axis *axis);
+int64_t tilefold_axis_pairs_met(const tilefold_axis *axis);
+
+/* Figures of the whole problem, saturating at INT64_MAX. Multiply-adds by input elements, and with those by padding too. */
 int64_t tilefold_geometry_macs(const tilefold_geometry *geometry);
+int64_t tilefold_geometry_padded_macs(const tilefold_geometry *geometry);
 /* Of the definition's chain: see tilefold_plan_info. */
 double tilefold_geometry_error_bound(const tilefold_geometry *geometry);
 int64_t tilefold_geometry_phases(const tilefold_geometry *geometry);

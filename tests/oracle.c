@@ -116,6 +116,27 @@ static int64_t output_position(const axis *a, int64_t i, int64_t k) {
     return numerator / divisor < a->X ? numerator / divisor : -1;
 }
 
+/* How many whole n, first <= n < end, have 0 <= n*step + at < size. */
+static int64_t count_within(int64_t end, int64_t step, int64_t at, int64_t size) {
+    int64_t first = at >= 0 ? 0 : (-at + step - 1) / step, last = at < size ? (size - 1 - at) / step : -1;
+    if (last > end - 1) last = end - 1;
+    return last >= first ? last - first + 1 : 0;
+}
+
+int64_t oracle_axis_pairs_met(const tilefold_problem *p, int axis_index) {
+    axis a = get_axis(p, axis_index);
+    int64_t pairs = 0;
+    if (!a.transposed && a.S > 1 && a.L > 1) return oracle_axis_pairs(p, axis_index);
+    for (int64_t k = 0; k < a.K; k++) {
+        if (!a.transposed && a.L == 1)
+            pairs += count_within(a.X, a.S, k * a.D - a.P0, a.I); /* outputs */
+        else
+            pairs += count_within(a.I, a.transposed ? a.S : a.L, (a.transposed ? k * a.D - a.P0 : a.P0 - k * a.D),
+                                  a.X); /* inputs */
+    }
+    return pairs;
+}
+
 /* Pairs (output x, tap k) on the grid. Which taps an output meets repeats in x with a period that divides L (or S of a
  * transposed convolution), so one period is counted and each x in it stands for all that are congruent. */
 int64_t oracle_axis_pairs(const tilefold_problem *p, int axis_index) {
@@ -131,7 +152,7 @@ int64_t oracle_axis_pairs(const tilefold_problem *p, int axis_index) {
 
 int64_t oracle_macs(const tilefold_problem *p) {
     int64_t macs = p->batch * p->out_channels * (p->in_channels / p->groups);
-    for (int a = 0; a < p->rank; a++) macs *= oracle_axis_pairs(p, a);
+    for (int a = 0; a < p->rank; a++) macs *= oracle_axis_pairs_met(p, a);
     return macs;
 }
 

@@ -26,7 +26,11 @@ int64_t oracle_output_size(const tilefold_problem *problem, int axis);
  * the input dilation (of a transposed convolution, the stride) times the kernel. */
 int64_t oracle_axis_pairs(const tilefold_problem *problem, int axis);
 
-/* The multiply-adds that are necessary: those pairs of all axes, times outputs and channels. */
+/* Those pairs whose element is one of the input, not padding; on an axis with both a stride and an input dilation, all of them
+ * again. Time grows with the kernel. */
+int64_t oracle_axis_pairs_met(const tilefold_problem *problem, int axis);
+
+/* The multiply-adds that are necessary: the pairs that are met on all axes, times outputs and channels. */
 int64_t oracle_macs(const tilefold_problem *problem);
 
 /* output[] = the finished sum of every output: clamped, not yet rounded to the tensor's type. bias may be NULL. */

@@ -124,6 +124,10 @@ static void check_axes(const test_problem *made, bool folded) {
         if (fault) fail_geometry(made, fault);
     }
     if (tilefold_geometry_macs(&geometry) != oracle_macs(&made->problem)) fail_geometry(made, "macs");
+    for (int at = 0; at < made->problem.rank; at++) {
+        const tilefold_axis *axis = &geometry.axis[TILEFOLD_AXES - made->problem.rank + at];
+        if (tilefold_axis_pairs(axis) != oracle_axis_pairs(&made->problem, at)) fail_geometry(made, "pairs");
+    }
 }
 
 /* Whether the parts of a smaller problem are within what those of this one are said to have at most. */

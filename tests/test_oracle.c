@@ -91,7 +91,8 @@ static void test_transposed_by_upfirdn(void **state) {
     p.stride[0] = 2;
     assert_int_equal(oracle_output_size(&p, 0), 9);
     assert_sums(&p, input, weight, NULL, 9, expected);
-    assert_int_equal(oracle_macs(&p), 5 * 2 + 4 * 1);
+    assert_int_equal(oracle_axis_pairs(&p, 0), 5 * 2 + 4 * 1);
+    assert_int_equal(oracle_macs(&p), 4 * 3);
     p.padding_begin[0] = 2;
     p.padding_end[0] = 1;
     assert_int_equal(oracle_output_size(&p, 0), 6);
@@ -116,7 +117,7 @@ static void test_conv_by_hand(void **state) {
     p.padding_begin[0] = p.padding_end[0] = 1;
     assert_int_equal(oracle_output_size(&p, 0), 3);
     assert_sums(&p, input, weight, bias, 3, expected);
-    assert_int_equal(oracle_macs(&p), 6);
+    assert_int_equal(oracle_macs(&p), 4);
     p.clamp_low = 5;
     p.clamp_high = 40;
     float clamped[3];
@@ -171,6 +172,26 @@ static void test_zero_sums(void **state) {
 }
 
 /* Gather and scatter, on problems of every kind. */
+/* Pairs that meet an input element, by trying every one. */
+static void test_pairs_met(void **state) {
+    (void)state;
+    rng r = rng_make(11, 1);
+    for (int i = 0; i < 3000; i++) {
+        tilefold_op op = rng_percent(&r, 50) ? TILEFOLD_CONV : TILEFOLD_CONV_TRANSPOSE;
+        tilefold_problem p = problem_1d(op, rng_range(&r, 1, 9), rng_range(&r, 1, 6));
+        int64_t stride = p.stride[0] = rng_range(&r, 1, 4), dilation = p.dilation[0] = rng_range(&r, 1, 4), dilated = 1;
+        if (op == TILEFOLD_CONV && stride == 1) dilated = p.input_dilation[0] = rng_range(&r, 1, 4);
+        int64_t before = p.padding_begin[0] = rng_range(&r, -3, 12), met = 0;
+        p.padding_end[0] = rng_range(&r, -3, 12);
+        for (int64_t x = 0; x < oracle_output_size(&p, 0); x++)
+            for (int64_t k = 0; k < p.kernel[0]; k++)
+                for (int64_t in = 0; in < p.input_size[0]; in++)
+                    met += op == TILEFOLD_CONV ? x * stride + k * dilation - before == in * dilated
+                                               : x + before - k * dilation == in * stride;
+        if (oracle_output_size(&p, 0) > 0) assert_int_equal(oracle_axis_pairs_met(&p, 0), met);
+    }
+}
+
 static void test_oracles_agree(void **state) {
     (void)state;
     problem_run run = begin_problems(400);
@@ -190,6 +211,7 @@ int main(void) {
         cmocka_unit_test(test_conv_by_hand),   cmocka_unit_test(test_transposed_by_upfirdn),
         cmocka_unit_test(test_groups_by_hand), cmocka_unit_test(test_infinite_weights),
         cmocka_unit_test(test_zero_sums),      cmocka_unit_test(test_oracles_agree),
+        cmocka_unit_test(test_pairs_met),
     };
     return cmocka_run_group_tests_name("oracle", tests, NULL, NULL);
 }

@@ -45,7 +45,7 @@ void tilefold_cpu_find_dominant(shape *s) {
     }
     double part = (double)s->taps * (double)s->positions * (double)s->folds * (double)s->geometry->in_channels *
                   (double)s->geometry->out_channels;
-    double all = (double)tilefold_geometry_macs(s->geometry);
+    double all = (double)tilefold_geometry_padded_macs(s->geometry);
     s->share = all > 0 && part > 0 ? part / all : 1;
 }
 
