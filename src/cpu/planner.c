@@ -71,13 +71,8 @@ static bool choose_tile(const shape *s, tilefold_cpu_plan *p) {
     return find_tile(s, p, tilefold_ceil_div(most, p->operand_width), p->operand_width);
 }
 
-static bool is_cut(const shape *s, const tilefold_cpu_plan *p) {
-    return s->most_taps > p->block.taps || s->geometry->in_channels > p->block.channels;
-}
-
 /* Chooses the tile for the block and the columns in *p, which makes it a candidate; false where none fits. */
 static bool consider(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
-    p->cut = is_cut(s, p);
     p->tiling.column_granule = p->weight_width;
     if (!choose_tile(s, p)) return false;
     p->cost = tilefold_cpu_estimate(s, p);
@@ -103,6 +98,10 @@ static tilefold_block_size round_block(int64_t most, int64_t taps, int64_t chann
     return (tilefold_block_size){1, tilefold_ceil_div(width, tilefold_ceil_div(width, most))};
 }
 
+static bool is_cut(const shape *s, const tilefold_cpu_plan *p) {
+    return s->most_taps > p->block.taps || s->geometry->in_channels > p->block.channels;
+}
+
 /* Blocks that are tried, downwards. */
 static const int64_t block_limits[] = {INT64_MAX, 1536, 768, 512, 384, 288, 128, 64, 32, 16, 8, 4, 2, 1};
 enum { BLOCKS = sizeof block_limits / sizeof block_limits[0] };
@@ -123,17 +122,6 @@ static bool consider_columns(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_
         bool busy = s->threads == 1 || tilefold_cpu_positions(s, p) > 8 * p->operand_width;
         if (columns <= p->weight_width || (thrifty && busy)) return any;
         columns = tilefold_round_up(tilefold_ceil_div(columns, 2), p->weight_width);
-    }
-}
-
-static void consider_blocks(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_plan *best) {
-    tilefold_block_size last = {0, 0};
-    int fitting = 0;
-    for (int i = 0; i < BLOCKS && fitting < 5; i++) {
-        p->block = block_candidate(s, i);
-        if (p->block.taps == last.taps && p->block.channels == last.channels) continue;
-        last = p->block;
-        fitting += consider_columns(s, p, best);
     }
 }
 
@@ -171,15 +159,77 @@ static tilefold_math find_math(const shape *s, const tilefold_plan_options *opti
     return TILEFOLD_MATH_EXACT;
 }
 
-/* Keeps in *best the cheapest way to run the geometry within the budget, if one is cheaper. */
-static void choose(shape *s, tilefold_algorithm algorithm, tilefold_cpu_plan *best) {
-    tilefold_cpu_find_dominant(s);
-    for (int row = 0; tilefold_cpu_algorithms[row]; row++) {
-        if (!suits(s, row, algorithm)) continue;
-        tilefold_cpu_plan p;
-        for (int index = 0; begin_variant(s, row, index, &p); index++)
-            if (p.mr > 0) consider_blocks(s, &p, best);
+/* ---------------------------------------------------------------------------------------------------- proposals ---- */
+
+/* Walks every way to run a geometry, tile left open: the rows of the table, their variants, and for each the blocks. The search
+ * under a limit, the least limit, the plan without one and tests by number all choose among these. */
+typedef struct proposals {
+    const shape *shape;
+    tilefold_algorithm algorithm;
+    int row, variant, block;
+    tilefold_cpu_plan plan; /* the proposal in hand */
+} proposals;
+
+static proposals begin_proposals(const shape *s, tilefold_algorithm algorithm) {
+    return (proposals){.shape = s, .algorithm = algorithm, .row = -1, .block = BLOCKS};
+}
+
+/* On to the next variant that there is a kernel for; false where there is none. */
+static bool next_variant(proposals *at) {
+    do {
+        at->variant++;
+        while (at->row < 0 || !begin_variant(at->shape, at->row, at->variant, &at->plan)) {
+            do
+                if (!tilefold_cpu_algorithms[++at->row]) return false;
+            while (!suits(at->shape, at->row, at->algorithm));
+            at->variant = 0;
+        }
+    } while (at->plan.mr == 0);
+    return true;
+}
+
+/* Blocks that come out alike are one. */
+static bool next_proposal(proposals *at) {
+    for (;;) {
+        if (++at->block >= BLOCKS) {
+            if (!next_variant(at)) return false;
+            at->block = 0;
+        }
+        tilefold_block_size block = block_candidate(at->shape, at->block), last = at->plan.block;
+        if (block.taps == last.taps && block.channels == last.channels) continue;
+        at->plan.block = block;
+        at->plan.cut = is_cut(at->shape, &at->plan);
+        return true;
     }
+}
+
+/* Smaller blocks than the fifth that fits gain nothing. */
+enum { BLOCKS_THAT_FIT = 5 };
+
+/* Keeps in *best the cheapest way to run the geometry within the budget, if one is cheaper. */
+static void choose(const shape *s, tilefold_algorithm algorithm, tilefold_cpu_plan *best) {
+    int fitting = 0;
+    for (proposals at = begin_proposals(s, algorithm); next_proposal(&at);) {
+        if (at.block == 0) fitting = 0;
+        fitting += consider_columns(s, &at.plan, best);
+        if (fitting == BLOCKS_THAT_FIT) at.block = BLOCKS;
+    }
+}
+
+/* The least budget of one thread that a proposal can be laid out in: one panel of each side. */
+static int64_t least_of_proposal(const shape *s, tilefold_cpu_plan *p) {
+    p->tiling.block_columns = p->tiling.column_granule = p->weight_width;
+    p->tiling.positions = p->tiling.position_granule = p->operand_width;
+    if (p->algorithm->whole_rows && s->part[2].count < p->operand_width)
+        p->tiling.positions = p->tiling.position_granule = tilefold_max(1, s->part[2].count);
+    return p->algorithm->lay_out(s, p) ? p->arena.bytes : INT64_MAX;
+}
+
+static int64_t least_of(const shape *s, tilefold_algorithm algorithm) {
+    int64_t least = INT64_MAX;
+    for (proposals at = begin_proposals(s, algorithm); next_proposal(&at);)
+        least = tilefold_min(least, least_of_proposal(s, &at.plan));
+    return least;
 }
 
 /* ------------------------------------------------------------------------------------------------------- plan ---- */
@@ -219,6 +269,7 @@ static shape make_shape(const tilefold_plan *plan, const tilefold_geometry *geom
                .threads = threads,
                .prepack = plan->options.prepack_weights};
     s.math = find_math(&s, &plan->options);
+    tilefold_cpu_find_dominant(&s);
     return s;
 }
 
@@ -236,21 +287,6 @@ static void decide(const tilefold_plan *plan, int64_t limit, int32_t threads, st
     }
 }
 
-/* The least budget of one thread with which a variant can be planned: one panel of each side, by the best block. */
-static int64_t least_of_variant(const shape *s, tilefold_cpu_plan *p) {
-    p->tiling.block_columns = p->tiling.column_granule = p->weight_width;
-    p->tiling.positions = p->tiling.position_granule = p->operand_width;
-    if (p->algorithm->whole_rows && s->part[2].count < p->operand_width)
-        p->tiling.positions = p->tiling.position_granule = tilefold_max(1, s->part[2].count);
-    int64_t least = INT64_MAX;
-    for (int i = 0; i < BLOCKS; i++) {
-        p->block = block_candidate(s, i);
-        p->cut = is_cut(s, p);
-        if (p->algorithm->lay_out(s, p)) least = tilefold_min(least, p->arena.bytes);
-    }
-    return least;
-}
-
 /* The least of all candidates, with buffers of at most so many bytes; INT64_MAX where the algorithm has none. */
 static int64_t least_budget(const tilefold_plan *plan, int64_t buffer) {
     tilefold_geometry cuts[2];
@@ -258,13 +294,7 @@ static int64_t least_budget(const tilefold_plan *plan, int64_t buffer) {
     int64_t least = INT64_MAX;
     for (int way = 0; way < ways; way++) {
         shape s = make_shape(plan, &cuts[way], buffer, INT64_MAX, 1);
-        tilefold_cpu_find_dominant(&s);
-        for (int row = 0; tilefold_cpu_algorithms[row]; row++) {
-            if (!suits(&s, row, plan->options.algorithm)) continue;
-            tilefold_cpu_plan p;
-            for (int index = 0; begin_variant(&s, row, index, &p); index++)
-                if (p.mr > 0) least = tilefold_min(least, least_of_variant(&s, &p));
-        }
+        least = tilefold_min(least, least_of(&s, plan->options.algorithm));
     }
     return least;
 }
