@@ -36,7 +36,7 @@ typedef struct tilefold_dlpack_managed {
 typedef struct tilefold_dlpack_versioned {
     uint32_t major, minor;
     void *manager;
-    void *deleter; /* a function */
+    void *deleter;  /* a function */
     uint64_t flags; /* 1: read-only */
     tilefold_dlpack_tensor tensor;
 } tilefold_dlpack_versioned;

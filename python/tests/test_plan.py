@@ -168,3 +168,28 @@ def test_all_names_are_there():
     for name in OPS:
         assert tilefold.plan(name, (4, *(8,) * int(name[-2])), (4, 4, *(3,) * int(name[-2]))).op == name
     assert re.fullmatch(r"\d+\.\d+\.\d+", tilefold.__version__)
+
+
+def test_windows(op):
+    """In pieces of every place, from nothing but what each needs, with the bits of the whole."""
+    problem = Problem(op, stride=2, padding=2, dilation=2)
+    plan = plan_of(problem)
+    packed, rank = plan.pack(problem.w), int(op[-2])
+    whole = plan(problem.x, packed, problem.bias)
+    spatial = whole.shape[2:]
+    for begin in ((0,) * rank, (1,) * rank, tuple(size - 1 for size in spatial)):
+        for size in ((1,) * rank, tuple(size - first for size, first in zip(spatial, begin))):
+            first, count = plan.input_window(begin, size)
+            part = problem.x[(slice(None), slice(None), *(slice(f, f + c) for f, c in zip(first, count)))]
+            place = (slice(None), slice(None), *(slice(b, b + s) for b, s in zip(begin, size)))
+            for given in (part, part.copy()):
+                assert numpy.array_equal(plan.window(given, packed, problem.bias, begin=begin, size=size), whole[place])
+            out = numpy.zeros_like(whole)
+            plan.window(part, packed, problem.bias, begin=begin, size=size, out=out[place])
+            assert numpy.array_equal(out[place], whole[place])
+    with pytest.raises(ValueError, match="part is of shape"):
+        plan.window(problem.x[:, :, :0], packed, begin=(0,) * rank, size=(1,) * rank)
+    with pytest.raises(ValueError):
+        plan.input_window((0,) * rank, tuple(size + 1 for size in spatial))
+    with pytest.raises(ValueError, match="one for each spatial axis"):
+        plan.input_window((0,) * (rank + 1), (1,) * (rank + 1))

@@ -6,8 +6,9 @@ An Operand is one array seen so. Its kind (NumPy, PyTorch, anything that speaks 
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, NamedTuple, Tuple
 
 import numpy
 
@@ -17,18 +18,31 @@ from ._library import TYPE_BYTES, TYPES
 
 Shape = Tuple[int, ...]
 
+_ADDRESS = ffi.typeof("uintptr_t")
+_from_buffer, _cast = ffi.from_buffer, ffi.cast
 _F32, _F16, _BF16 = TYPES["float32"], TYPES["float16"], TYPES["bfloat16"]
 _NUMPY_TYPES: Dict[Any, int] = {numpy.dtype(numpy.float32): _F32, numpy.dtype(numpy.float16): _F16}
 
 
+class Form(NamedTuple):
+    """What a plan depends on of an array. What its dtype is and what its strides count is its kind's: type_of(), element_strides()."""
+
+    kind: "Kind"
+    shape: Shape
+    strides: Shape
+    dtype: Any
+
+
+_new_form: Any = tuple.__new__  # a third of the time of Form(...)
+
+
 class Operand:
-    """One array. What its dtype is and what its strides count is its kind's: type_of(), element_strides()."""
+    """One array: its form, where it lies, and what keeps it there."""
 
-    __slots__ = ("kind", "array", "shape", "strides", "dtype", "address", "keep")
+    __slots__ = ("array", "form", "address", "keep")
 
-    def __init__(self, kind: "Kind", array: Any, shape: Shape, strides: Shape, dtype: Any, address: int, keep: Any) -> None:
-        self.kind, self.array, self.shape, self.strides = kind, array, shape, strides
-        self.dtype, self.address, self.keep = dtype, address, keep
+    def __init__(self, array: Any, form: Form, address: int, keep: Any) -> None:
+        self.array, self.form, self.address, self.keep = array, form, address, keep
 
 
 class Kind:
@@ -59,14 +73,18 @@ class Kind:
 # ----------------------------------------------------------------------------------------------------------- NumPy
 
 
+def _numpy_address(array: Any) -> Tuple[int, Any]:
+    """Where an array begins, and what keeps it there. The first way is the faster one."""
+    try:
+        keep = _from_buffer(array)
+        return int(_cast(_ADDRESS, keep)), keep
+    except (ValueError, BufferError):  # strides of its own, or a type that buffers do not know (bfloat16)
+        return array.__array_interface__["data"][0], None
+
+
 class _NumpyKind(Kind):
     def operand(self, array: Any, name: str) -> Operand:
-        try:
-            keep = ffi.from_buffer(array)
-            address = int(ffi.cast("uintptr_t", keep))
-        except (ValueError, BufferError):  # strides of its own, or a type that buffers do not know (bfloat16)
-            keep, address = None, array.__array_interface__["data"][0]
-        return Operand(self, array, array.shape, array.strides, array.dtype, address, keep)
+        return Operand(array, _new_form(Form, (self, array.shape, array.strides, array.dtype)), *_numpy_address(array))
 
     def type_of(self, dtype: Any, name: str) -> int:
         found = _NUMPY_TYPES.get(dtype)
@@ -85,7 +103,8 @@ class _NumpyKind(Kind):
         return tuple(stride // size for stride in strides)
 
     def empty(self, shape: Shape, like: Operand) -> Operand:
-        return self.operand(numpy.empty(shape, like.dtype), "out")
+        made = numpy.empty(shape, like.form.dtype)
+        return Operand(made, like.form, *_numpy_address(made))
 
     def check_writable(self, operand: Operand) -> None:
         if not operand.array.flags.writeable:
@@ -116,7 +135,7 @@ class _TorchKind(Kind):
                             f"{name}.to_dense()")
         if array.is_neg():
             array = array.resolve_neg()
-        return Operand(self, array, tuple(array.shape), array.stride(), array.dtype, array.data_ptr(), None)
+        return Operand(array, _new_form(Form, (self, array.shape, array.stride(), array.dtype)), array.data_ptr(), None)
 
     def type_of(self, dtype: Any, name: str) -> int:
         found = self._types.get(dtype)
@@ -125,7 +144,8 @@ class _TorchKind(Kind):
         return found
 
     def empty(self, shape: Shape, like: Operand) -> Operand:
-        return self.operand(self._torch.empty(shape, dtype=like.dtype), "out")
+        made = self._torch.empty(shape, dtype=like.form.dtype)
+        return Operand(made, like.form, made.data_ptr(), None)
 
 
 # ---------------------------------------------------------------------------------------------------------- DLPack
@@ -134,7 +154,7 @@ class _TorchKind(Kind):
 class _DLPackKind(Kind):
     def operand(self, array: Any, name: str) -> Operand:
         capsule = Capsule(array, name)
-        return Operand(self, array, capsule.shape, capsule.strides, capsule.dtype, capsule.address, capsule)
+        return Operand(array, Form(self, capsule.shape, capsule.strides, capsule.dtype), capsule.address, capsule)
 
     def type_of(self, dtype: Any, name: str) -> int:
         if dtype not in TYPES:
@@ -143,10 +163,10 @@ class _DLPackKind(Kind):
 
     def empty(self, shape: Shape, like: Operand) -> Operand:
         importer(like.array)  # an error now rather than when all is computed
-        return _NUMPY.operand(numpy.empty(shape, "uint16" if like.dtype == "bfloat16" else like.dtype), "out")
+        return _NUMPY.operand(numpy.empty(shape, "uint16" if like.form.dtype == "bfloat16" else like.form.dtype), "out")
 
     def finish(self, result: Operand, like: Operand) -> Any:
-        return importer(like.array)(Exporter(result.array, like.dtype == "bfloat16"))
+        return importer(like.array)(Exporter(result.array, like.form.dtype == "bfloat16"))
 
     def check_writable(self, operand: Operand) -> None:
         if operand.keep.read_only:
@@ -163,6 +183,8 @@ _torch_kind: Any = None
 def operand(array: Any, name: str) -> Operand:
     """An array as an operand. TypeError for what is none."""
     global _torch_kind
+    if type(array) is numpy.ndarray:
+        return _NUMPY.operand(array, name)
     if isinstance(array, numpy.ndarray):
         if isinstance(array, numpy.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array, and a mask would be ignored: write {name}.filled(0)")
@@ -189,42 +211,50 @@ class _Bytes:
         self.__array_interface__ = interface
 
 
-def numpy_view(operand: Operand, type_: int) -> Any:
+def strides(form: Form, type_: int, name: str) -> Shape:
+    """In elements. ValueError where they are none."""
+    return form.kind.element_strides(form.strides, type_, name)
+
+
+def _numpy_view(operand: Operand) -> Any:
     """A NumPy array over an operand's elements; bfloat16 as uint16."""
+    form = operand.form
+    type_ = form.kind.type_of(form.dtype, "array")
     size = TYPE_BYTES[type_]
-    strides = tuple(stride * size for stride in operand.kind.element_strides(operand.strides, type_, "array"))
-    return numpy.asarray(_Bytes({"version": 3, "data": (operand.address, False), "shape": operand.shape, "strides": strides,
-                                 "typestr": numpy.dtype({_F32: "f4", _F16: "f2", _BF16: "u2"}[type_]).str}))
+    return numpy.asarray(_Bytes({
+        "version": 3, "data": (operand.address, False), "shape": tuple(form.shape),
+        "strides": tuple(stride * size for stride in strides(form, type_, "array")),
+        "typestr": numpy.dtype({_F32: "f4", _F16: "f2", _BF16: "u2"}[type_]).str}))
 
 
-def _extent(operand: Operand, type_: int) -> Tuple[int, int]:
-    """The addresses that an operand lies within."""
-    size, low, high = TYPE_BYTES[type_], operand.address, operand.address
-    for length, stride in zip(operand.shape, operand.kind.element_strides(operand.strides, type_, "array")):
-        if length == 0:
-            return operand.address, operand.address
-        if stride > 0:
-            high += (length - 1) * stride * size
-        else:
-            low += (length - 1) * stride * size
+def float32_vector(operand: Operand) -> Operand:
+    """The elements of a short operand as a dense float32 array, exactly."""
+    view = _numpy_view(operand)
+    if view.dtype == numpy.uint16:
+        return _NUMPY.operand((view.astype(numpy.uint32) << 16).view(numpy.float32), "bias")
+    return _NUMPY.operand(numpy.ascontiguousarray(view, numpy.float32), "bias")
+
+
+@functools.lru_cache(maxsize=256)
+def _reach(form: Form) -> Tuple[int, int]:
+    """The bytes before and from the address on that a form lies within."""
+    type_ = form.kind.type_of(form.dtype, "array")
+    size, low, high = TYPE_BYTES[type_], 0, 0
+    if 0 in form.shape:
+        return 0, 0
+    for length, stride in zip(form.shape, strides(form, type_, "array")):
+        low += min(0, (length - 1) * stride * size)
+        high += max(0, (length - 1) * stride * size)
     return low, high + size
 
 
-def may_overlap(first: Operand, first_type: int, second: Operand, second_type: int) -> bool:
+def may_overlap(first: Operand, second: Operand) -> bool:
     """Whether two operands share an element; True as well where that is too hard to tell."""
-    (low, high), (other_low, other_high) = _extent(first, first_type), _extent(second, second_type)
-    if high <= other_low or other_high <= low:
+    low, high = _reach(first.form)
+    other_low, other_high = _reach(second.form)
+    if first.address + high <= second.address + other_low or second.address + other_high <= first.address + low:
         return False
     try:
-        return bool(numpy.shares_memory(numpy_view(first, first_type), numpy_view(second, second_type), max_work=_OVERLAP_WORK))
+        return bool(numpy.shares_memory(_numpy_view(first), _numpy_view(second), max_work=_OVERLAP_WORK))
     except getattr(numpy, "exceptions", numpy).TooHardError:
         return True
-
-
-def float32_vector(operand: Operand, type_: int) -> Any:
-    """The elements of a short operand as a dense float32 array, exactly."""
-    view = numpy_view(operand, type_)
-    if type_ == _BF16:
-        return (view.astype(numpy.uint32) << 16).view(numpy.float32)
-    return numpy.ascontiguousarray(view, numpy.float32)
-

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
 from . import _arrays, _library, _watch
-from ._arrays import Operand
-from ._native import KEEP_BYTES, NativePlan, Strides
+from ._arrays import Form, Operand, Shape
+from ._native import KEEP_BYTES, NativePlan, Strides, for_strides
 from ._problem import describe
 from ._watch import Progress
 
@@ -22,35 +22,31 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 # ------------------------------------------------------------------------------------------------------- one call
 
 
-def strides_of(input_: Optional[Operand], weight: Optional[Operand], out: Optional[Operand], type_: int) -> Strides:
+def strides_of(input_: Optional[Form], weight: Optional[Form], out: Optional[Form], type_: int) -> Strides:
     """The strides of a call's arrays, which must all have one type. TypeError or ValueError where they do not fit it."""
-    found: List[Optional[Tuple[int, ...]]] = []
-    for name, operand in (("input", input_), ("weight", weight), ("out", out)):
-        if operand is None:
+    found: List[Optional[Shape]] = []
+    for name, form in (("input", input_), ("weight", weight), ("out", out)):
+        if form is None:
             found.append(None)
             continue
-        if operand.kind.type_of(operand.dtype, name) != type_:
-            raise TypeError(f"{name} is {operand.dtype}, not {_library.TYPE_NAMES[type_]}: input, weight and out must have one type")
-        found.append(operand.kind.element_strides(operand.strides, type_, name))
+        if form.kind.type_of(form.dtype, name) != type_:
+            raise TypeError(f"{name} is {form.dtype}, not {_library.TYPE_NAMES[type_]}: input, weight and out must have one type")
+        found.append(_arrays.strides(form, type_, name))
     return Strides(found[0], found[1], found[2], None if out is None else out.shape)
-
-
-def _key(operand: Operand) -> Tuple[Any, ...]:
-    """What a plan depends on of an operand."""
-    return operand.kind, operand.shape, operand.strides, operand.dtype
-
-
-def _prepare(input_: Any, weight: Any, out: Any, bias: bool, op: str, *arguments: Any) -> NativePlan:
-    """The native plan of a call, which depends on these keys and arguments alone."""
-    operands = [None if key is None else Operand(key[0], None, key[1], key[2], key[3], 0, None) for key in (input_, weight, out)]
-    type_ = input_[0].type_of(input_[3], "input")
-    strides = strides_of(operands[0], operands[1], operands[2], type_)
-    description = describe(op, input_[1], weight[1], type_, **dict(zip(_ARGUMENTS, arguments)))
-    return NativePlan(description, bias, strides, KEEP_BYTES)
 
 
 _ARGUMENTS = ("stride", "padding", "output_padding", "dilation", "groups", "layout", "scratch", "device", "threads",
               "algorithm", "math", "activation", "prepack")
+_DEVICE = _ARGUMENTS.index("device")
+
+
+def _prepare(input_: Form, weight: Form, out: Optional[Form], bias: bool, op: str, *arguments: Any) -> NativePlan:
+    """The native plan of a call, which depends on these alone."""
+    type_ = input_.kind.type_of(input_.dtype, "input")
+    strides = strides_of(input_, weight, out, type_)
+    description = describe(op, input_.shape, weight.shape, type_, **dict(zip(_ARGUMENTS, arguments)))
+    return for_strides(description, bias, strides, KEEP_BYTES)
+
 
 # typed: a stride of 1.0 is not one of 1. Plans for Vulkan hold memory of the device.
 _prepare_cpu = functools.lru_cache(maxsize=64, typed=True)(_prepare)
@@ -63,49 +59,61 @@ def _hashable(value: Any) -> Any:
 
 def call(input_: Any, weight: Any, bias: Any, out: Any, progress: Progress, op: str, *arguments: Any) -> Any:
     """One convolution; arguments as named in _ARGUMENTS."""
-    input_operand, weight_operand = _arrays.operand(input_, "input"), _arrays.operand(weight, "weight")
-    out_operand = None if out is None else _arrays.operand(out, "out")
-    prepare = _prepare_cpu if arguments[7] == "cpu" else _prepare_vulkan
-    keys = _key(input_operand), _key(weight_operand), None if out_operand is None else _key(out_operand), bias is not None, op
+    inputs, weights = _arrays.operand(input_, "input"), _arrays.operand(weight, "weight")
+    outputs = None if out is None else _arrays.operand(out, "out")
+    prepare = _prepare_cpu if arguments[_DEVICE] == "cpu" else _prepare_vulkan
+    forms = inputs.form, weights.form, None if outputs is None else outputs.form, bias is not None, op
     try:
-        native = prepare(*keys, *arguments)
+        native = prepare(*forms, *arguments)
     except TypeError:
-        native = prepare(*keys, *map(_hashable, arguments))  # a list; or else the error that it was
-    return compute(native, input_operand, weight_operand, bias, out_operand, progress)
+        native = prepare(*forms, *map(_hashable, arguments))  # a list; or else the error that it was
+    return compute(native, inputs, weights, bias, outputs, progress)
+
+
+class Piece(NamedTuple):
+    """What is computed of a native plan's problem: a problem that differs in strides, a window of it, and the shape of the result."""
+
+    problem: Any
+    window: Any
+    shape: Shape
 
 
 def compute(native: NativePlan, input_: Operand, weight: Operand, bias: Any, out: Optional[Operand], progress: Progress,
-            packed: int = 0, problem: Any = None) -> Any:
-    """Runs a native plan made for the strides of these operands, or one that takes them as a resized problem."""
+            packed: int = 0, piece: Optional[Piece] = None) -> Any:
+    """Runs a native plan that was made for the strides of these operands, or a piece of it that has them."""
     report = None if progress is None else _watch.reporter(progress)
-    address, keep = (0, None) if bias is None else bias_vector(bias, native)
+    vector = None if bias is None else _bias_vector(bias, native)
     if out is None:
-        result = input_.kind.empty(native.output_shape, input_)
+        result = input_.form.kind.empty(native.output_shape if piece is None else piece.shape, input_)
     else:
         result = out
-        _check_out(out, (input_, weight, keep), native.type)
-    native.run(input_.address, weight.address, packed, address, result.address, report, problem)
-    return input_.kind.finish(result, input_) if out is None else out.array
+        _check_out(out, (input_, weight, vector))
+    native.run(input_.address, weight.address, packed, 0 if vector is None else vector.address, result.address, report,
+               piece.problem if piece else None, piece.window if piece else None)
+    return result.array if out is not None else input_.form.kind.finish(result, input_)
 
 
-def bias_vector(bias: Any, native: NativePlan) -> Tuple[int, Any]:
-    """The address of a bias as a dense float32 vector, and what holds it there."""
-    operand, float32 = _arrays.operand(bias, "bias"), _library.TYPES["float32"]
-    type_ = operand.kind.type_of(operand.dtype, "bias")
-    if type_ not in (native.type, float32):
-        raise TypeError(f"bias is {operand.dtype}, neither input's type nor float32")
-    if operand.shape != native.bias_shape:
-        raise ValueError(f"bias is of shape {operand.shape}, not {native.bias_shape}, one for each output channel")
-    if type_ == float32 and operand.kind.element_strides(operand.strides, type_, "bias") == (1,):
-        return operand.address, operand
-    dense = _arrays.operand(_arrays.float32_vector(operand, type_), "bias")
-    return dense.address, dense
+def _bias_vector(bias: Any, native: NativePlan) -> Operand:
+    """A bias as a dense float32 vector."""
+    operand = _arrays.operand(bias, "bias")
+    return operand if _is_vector(operand.form, native.type, native.bias_shape) else _arrays.float32_vector(operand)
 
 
-def _check_out(out: Operand, inputs: Sequence[Optional[Operand]], type_: int) -> None:
-    out.kind.check_writable(out)
+@functools.lru_cache(maxsize=64)
+def _is_vector(form: Form, type_: int, shape: Shape) -> bool:
+    """Whether a bias needs no conversion. TypeError or ValueError where it is none."""
+    found, float32 = form.kind.type_of(form.dtype, "bias"), _library.TYPES["float32"]
+    if found not in (type_, float32):
+        raise TypeError(f"bias is {form.dtype}, neither input's type nor float32")
+    if form.shape != shape:
+        raise ValueError(f"bias is of shape {tuple(form.shape)}, not {shape}, one for each output channel")
+    return found == float32 and _arrays.strides(form, found, "bias") == (1,)
+
+
+def _check_out(out: Operand, inputs: Sequence[Optional[Operand]]) -> None:
+    out.form.kind.check_writable(out)
     for operand in inputs:
-        if operand is not None and _arrays.may_overlap(out, type_, operand, operand.kind.type_of(operand.dtype, "input")):
+        if operand is not None and _arrays.may_overlap(out, operand):
             raise ValueError("out overlaps an input of the same call")
 
 
@@ -141,9 +149,9 @@ def _documented(function: Function) -> Function:
 
 @_documented
 def conv1d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding: Padding = 0, dilation: Ints = 1,
-           groups: int = 1, *, layout: str = "channels_first", scratch: Scratch = "16MiB",
-           device: str = "cpu", threads: Optional[int] = None, algorithm: str = "auto", math: str = "exact",
-           activation: Activation = None, out: Any = None, progress: Progress = None, prepack: bool = True) -> Any:
+           groups: int = 1, *, layout: str = "channels_first", scratch: Scratch = "16MiB", device: str = "cpu",
+           threads: Optional[int] = None, algorithm: str = "auto", math: str = "exact", activation: Activation = None,
+           out: Any = None, progress: Progress = None, prepack: bool = True) -> Any:
     """A 1-D convolution, in at most `scratch` bytes: torch.nn.functional.conv1d.
 
     input (N, C, L) or (C, L), weight (O, C/groups, K), bias (O,)
@@ -169,9 +177,9 @@ def conv1d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding:
 
 @_documented
 def conv2d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding: Padding = 0, dilation: Ints = 1,
-           groups: int = 1, *, layout: str = "channels_first", scratch: Scratch = "16MiB",
-           device: str = "cpu", threads: Optional[int] = None, algorithm: str = "auto", math: str = "exact",
-           activation: Activation = None, out: Any = None, progress: Progress = None, prepack: bool = True) -> Any:
+           groups: int = 1, *, layout: str = "channels_first", scratch: Scratch = "16MiB", device: str = "cpu",
+           threads: Optional[int] = None, algorithm: str = "auto", math: str = "exact", activation: Activation = None,
+           out: Any = None, progress: Progress = None, prepack: bool = True) -> Any:
     """A 2-D convolution, in at most `scratch` bytes: torch.nn.functional.conv2d.
 
     input (N, C, H, W) or (C, H, W), weight (O, C/groups, KH, KW), bias (O,)
@@ -199,9 +207,9 @@ def conv2d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding:
 
 @_documented
 def conv3d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding: Padding = 0, dilation: Ints = 1,
-           groups: int = 1, *, layout: str = "channels_first", scratch: Scratch = "16MiB",
-           device: str = "cpu", threads: Optional[int] = None, algorithm: str = "auto", math: str = "exact",
-           activation: Activation = None, out: Any = None, progress: Progress = None, prepack: bool = True) -> Any:
+           groups: int = 1, *, layout: str = "channels_first", scratch: Scratch = "16MiB", device: str = "cpu",
+           threads: Optional[int] = None, algorithm: str = "auto", math: str = "exact", activation: Activation = None,
+           out: Any = None, progress: Progress = None, prepack: bool = True) -> Any:
     """A 3-D convolution, in at most `scratch` bytes: torch.nn.functional.conv3d.
 
     input (N, C, D, H, W) or (C, D, H, W), weight (O, C/groups, KD, KH, KW), bias (O,)
@@ -228,9 +236,10 @@ def conv3d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding:
 
 @_documented
 def conv_transpose1d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding: Padding = 0,
-           output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1, *, layout: str = "channels_first", scratch: Scratch = "16MiB",
-           device: str = "cpu", threads: Optional[int] = None, algorithm: str = "auto", math: str = "exact",
-           activation: Activation = None, out: Any = None, progress: Progress = None, prepack: bool = True) -> Any:
+                     output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1, *, layout: str = "channels_first",
+                     scratch: Scratch = "16MiB", device: str = "cpu", threads: Optional[int] = None, algorithm: str = "auto",
+                     math: str = "exact", activation: Activation = None, out: Any = None, progress: Progress = None,
+                     prepack: bool = True) -> Any:
     """A 1-D transposed convolution, in at most `scratch` bytes: torch.nn.functional.conv_transpose1d.
 
     input (N, C, L) or (C, L), weight (C, O/groups, K), bias (O,)
@@ -256,9 +265,10 @@ def conv_transpose1d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1
 
 @_documented
 def conv_transpose2d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding: Padding = 0,
-           output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1, *, layout: str = "channels_first", scratch: Scratch = "16MiB",
-           device: str = "cpu", threads: Optional[int] = None, algorithm: str = "auto", math: str = "exact",
-           activation: Activation = None, out: Any = None, progress: Progress = None, prepack: bool = True) -> Any:
+                     output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1, *, layout: str = "channels_first",
+                     scratch: Scratch = "16MiB", device: str = "cpu", threads: Optional[int] = None, algorithm: str = "auto",
+                     math: str = "exact", activation: Activation = None, out: Any = None, progress: Progress = None,
+                     prepack: bool = True) -> Any:
     """A 2-D transposed convolution, in at most `scratch` bytes: torch.nn.functional.conv_transpose2d.
 
     input (N, C, H, W) or (C, H, W), weight (C, O/groups, KH, KW), bias (O,)
@@ -285,9 +295,10 @@ def conv_transpose2d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1
 
 @_documented
 def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding: Padding = 0,
-           output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1, *, layout: str = "channels_first", scratch: Scratch = "16MiB",
-           device: str = "cpu", threads: Optional[int] = None, algorithm: str = "auto", math: str = "exact",
-           activation: Activation = None, out: Any = None, progress: Progress = None, prepack: bool = True) -> Any:
+                     output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1, *, layout: str = "channels_first",
+                     scratch: Scratch = "16MiB", device: str = "cpu", threads: Optional[int] = None, algorithm: str = "auto",
+                     math: str = "exact", activation: Activation = None, out: Any = None, progress: Progress = None,
+                     prepack: bool = True) -> Any:
     """A 3-D transposed convolution, in at most `scratch` bytes: torch.nn.functional.conv_transpose3d.
 
     input (N, C, D, H, W) or (C, D, H, W), weight (C, O/groups, KD, KH, KW), bias (O,)

@@ -4,35 +4,83 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence, Tuple
 
 import numpy
 
 from . import _arrays, _library, _picture
-from ._arrays import Operand
-from ._functions import Activation, Ints, Padding, Scratch, compute, strides_of
+from ._arrays import Form, Operand
+from ._functions import Activation, Ints, Padding, Piece, Scratch, compute, strides_of
 from ._library import INT64_MAX, Memory, lib
-from ._native import NativePlan, Strides
+from ._native import KEEP_BYTES, NativePlan, Strides, for_strides
 from ._problem import Description, Shape, describe, set_strides
 from ._watch import Progress
 
-_NATIVE_PLANS = 8  # kept by a Plan
+_NATIVE_PLANS = 6  # kept by a Plan
+
+
+_DENSE = Strides()
+
+
+def _dense(shape: Shape) -> Shape:
+    return tuple(math.prod(shape[axis + 1:]) for axis in range(len(shape)))
+
+
+def _native_plan(description: Description, bias: bool, strides: Strides) -> NativePlan:
+    """Workspaces of the usual, dense arrays are kept, of whatever size."""
+    return for_strides(description, bias, strides, INT64_MAX if strides is _DENSE else KEEP_BYTES)
+
+
+def _check_shape(name: str, form: Form, expected: Shape) -> None:
+    if form.shape != expected:
+        raise ValueError(f"{name} is of shape {tuple(form.shape)}, but the plan for {expected}")
+
+
+def _choose(description: Description, native: Callable[[bool, Strides], NativePlan], dense: Strides, input_: Form, weight: Form,
+            out: Optional[Form], bias: bool) -> NativePlan:
+    """The native plan for arrays of these forms."""
+    _check_shape("input", input_, description.input_shape)
+    _check_shape("weight", weight, description.weight_shape)
+    strides = strides_of(input_, weight, out, description.type)
+    return native(bias, _DENSE if strides == dense else strides)
+
+
+def _strided(description: Description, native: NativePlan, input_: Form, out: Optional[Form], shape: Shape, window: Any) -> Piece:
+    """A window of a native plan's outputs, or all of them, for arrays of these forms."""
+    strides = strides_of(input_, None, out, description.type)
+    if strides.output_shape not in (None, shape):
+        raise ValueError(f"out is of shape {strides.output_shape}, not {shape}")
+    problem = _library.ffi.new("tilefold_problem *", native.problem[0])
+    set_strides(problem, description, strides.input, None, _dense(shape) if out is None else strides.output)
+    return Piece(problem, window, shape)
+
+
+def _whole(description: Description, native: NativePlan, input_: Form, out: Optional[Form]) -> Optional[Piece]:
+    """All outputs; None where the arrays are as the native plan has them."""
+    _check_shape("input", input_, description.input_shape)
+    if out is None and strides_of(input_, None, None, description.type).input == _dense(description.input_shape):
+        return None
+    return _strided(description, native, input_, out, native.output_shape, None)
 
 
 class PackedWeight:
     """A weight as a plan wants it: Plan.pack(). Good for that plan and its equals, for as long as it lives."""
 
-    __slots__ = ("_description", "_native", "_memory", "_weight", "_zeros")
+    __slots__ = ("_description", "_native", "_memory", "_operand", "_zeros", "_address", "_whole")
 
     def __init__(self, description: Description, native: NativePlan, weight: Operand) -> None:
         self._description, self._native = description, native
         self._memory: Optional[Memory] = None
-        self._weight: Any = weight  # read where it lies by a plan without packing
+        self._operand = weight  # read where it lies by a plan that does not pack
+        self._address = 0
         if native.info.packed_weight_bytes:
             self._memory = Memory(native.info.packed_weight_bytes)
+            self._address = self._memory.address
             native.pack(weight.address, self._memory)
-            self._weight = None
+            self._operand = _NOWHERE
+        self._whole = functools.lru_cache(maxsize=_NATIVE_PLANS)(functools.partial(_whole, description, native))
         self._zeros = numpy.zeros(native.bias_shape, numpy.float32)
 
     @property
@@ -40,29 +88,48 @@ class PackedWeight:
         """Bytes that it holds, beside the scratch limit: the packed weights, and a bias of zeros."""
         return int(self._native.info.packed_weight_bytes) + int(self._zeros.nbytes)
 
+    def _prepared(self, description: Description) -> NativePlan:
+        """The native plan that it was packed for, if a description is that plan's."""
+        if self._description is not description and self._description != description:
+            raise ValueError("the weight was packed for another plan")
+        return self._native
+
+    def _bias(self, bias: Any) -> Any:
+        """The packed form is that of a problem with a bias: one of zeros gives the bits of none."""
+        return self._zeros if bias is None else bias
+
     def __repr__(self) -> str:
         return f"<tilefold.PackedWeight for {self._description.op}, {self.nbytes} bytes>"
+
+
+# The weight itself, where only its packed form is read.
+_NOWHERE = _arrays.operand(numpy.empty(0, numpy.float32), "weight")
 
 
 class Plan:
     """How one problem will be computed, made by tilefold.plan(): immutable, compared and pickled by what it was made from.
 
     str() tells it in the library's words, and a notebook draws it. Calling it computes, from any number of threads at once: each call
-    that runs at the same time as others has scratch of its own, of scratch_bytes, which the plan keeps for the next.
+    that runs at the same time as others has scratch of its own, of scratch_bytes (and of packed_weight_bytes, where it is not given
+    packed weights), which the plan keeps for the next.
     """
 
-    __slots__ = ("_description", "_native", "_figures")
+    __slots__ = ("_description", "_native", "_figures", "_for_call", "_dense")
 
     _description: Description
     _native: Callable[[bool, Strides], NativePlan]
     _figures: NativePlan
+    _for_call: Callable[[Form, Form, Optional[Form], bool], NativePlan]
+    _dense: Strides  # of dense arrays
 
     def __init__(self, description: Description) -> None:
         set_ = functools.partial(object.__setattr__, self)
         set_("_description", description)
-        # What is kept from call to call belongs to the plan; how much it is, its figures tell.
-        set_("_native", functools.lru_cache(maxsize=_NATIVE_PLANS)(functools.partial(NativePlan, description, keep_bytes=INT64_MAX)))
-        set_("_figures", self._native(False, Strides()))
+        set_("_dense", Strides(_dense(description.input_shape), _dense(description.weight_shape)))
+        set_("_native", functools.lru_cache(maxsize=_NATIVE_PLANS)(functools.partial(_native_plan, description)))
+        set_("_figures", self._native(False, _DENSE))
+        set_("_for_call", functools.lru_cache(maxsize=_NATIVE_PLANS)(
+            functools.partial(_choose, description, self._native, self._dense)))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a plan does not change: {name} cannot be set")
@@ -83,45 +150,82 @@ class Plan:
         >>> plan(numpy.ones((1, 1, 5), "f4"), packed)
         array([[[3., 3., 3.]]], dtype=float32)
         """
-        d = self._description
-        input_operand = _arrays.operand(input, "input")
-        out_operand = None if out is None else _arrays.operand(out, "out")
-        if input_operand.shape != d.input_shape:
-            raise ValueError(f"input is of shape {input_operand.shape}, but the plan for {d.input_shape}")
+        inputs, outputs = _arrays.operand(input, "input"), None if out is None else _arrays.operand(out, "out")
+        out_form = None if outputs is None else outputs.form
         if isinstance(weight, PackedWeight):
-            return self._call_packed(input_operand, weight, bias, out_operand, progress)
-        weight_operand = self._weight_operand(weight)
-        strides = strides_of(input_operand, weight_operand, out_operand, d.type)
-        native = self._native(bias is not None, strides)
-        return compute(native, input_operand, weight_operand, bias, out_operand, progress)
+            native, piece = weight._prepared(self._description), weight._whole(inputs.form, out_form)
+            return compute(native, inputs, weight._operand, weight._bias(bias), outputs, progress, weight._address, piece)
+        weights = _arrays.operand(weight, "weight")
+        native = self._for_call(inputs.form, weights.form, out_form, bias is not None)
+        return compute(native, inputs, weights, bias, outputs, progress)
 
     def pack(self, weight: Any) -> PackedWeight:
         """The weight as the plan wants it, for calls in place of the weight: what each call would otherwise do anew.
 
         It holds packed_weight_bytes, and does not change when the weight does.
         """
-        operand = self._weight_operand(weight)
-        native = self._native(True, strides_of(None, operand, None, self._description.type))
+        operand = _arrays.operand(weight, "weight")
+        _check_shape("weight", operand.form, self._description.weight_shape)
+        strides = strides_of(None, operand.form, None, self._description.type)
+        native = self._native(True, _DENSE if strides.weight == self._dense.weight else strides)
         return PackedWeight(self._description, native, operand)
 
-    def _weight_operand(self, weight: Any) -> Operand:
-        operand, expected = _arrays.operand(weight, "weight"), self._description.weight_shape
-        if operand.shape != expected:
-            raise ValueError(f"weight is of shape {operand.shape}, but the plan for {expected}")
-        return operand
+    # ------------------------------------------------------------------------------------------------- in pieces
 
-    def _call_packed(self, input_: Operand, packed: PackedWeight, bias: Any, out: Optional[Operand], progress: Progress) -> Any:
-        d, native = self._description, packed._native
-        if packed._description != d:
-            raise ValueError("the weight was packed for another plan")
-        strides = strides_of(input_, None, out, d.type)
-        if strides.output_shape not in (None, native.output_shape):
-            raise ValueError(f"out is of shape {strides.output_shape}, not {native.output_shape}")
-        problem = _library.ffi.new("tilefold_problem *", native.problem[0])
-        set_strides(problem, d, strides.input, None, strides.output)
-        address = packed._memory.address if packed._memory else 0
-        weight = packed._weight or Operand(input_.kind, None, (0,), (0,), input_.dtype, 0, None)
-        return compute(native, input_, weight, packed._zeros if bias is None else bias, out, progress, address, problem)
+    def input_window(self, begin: Sequence[int], size: Sequence[int]) -> Tuple[Shape, Shape]:
+        """The part of the input that outputs [begin, begin + size) of the spatial axes are computed from: its begin and size.
+
+        The smallest one, halo included; where they are made of padding alone, its size is 0. ValueError where that is not within
+        the output.
+
+        >>> import tilefold
+        >>> tilefold.plan("conv1d", (1, 1, 1000), (1, 1, 5), stride=3).input_window((10,), (4,))
+        ((30,), (14,))
+        """
+        window, found, message = self._window(begin, size), _library.ffi.new("tilefold_window *"), _library.new_message()
+        weight = _library.ffi.new("tilefold_weight_window *")
+        _library.check(lib.tilefold_input_window(self._figures.problem, window, found, weight, message), message)
+        axes = range(self._description.rank)
+        return tuple(found.begin[axis] for axis in axes), tuple(found.size[axis] for axis in axes)
+
+    def window(self, part: Any, packed: PackedWeight, bias: Any = None, *, begin: Sequence[int], size: Sequence[int],
+               out: Any = None, progress: Progress = None) -> Any:
+        """Outputs [begin, begin + size) of the spatial axes alone, from the part of the input that input_window() names.
+
+        part is (N, C, that size) in the plan's layout, the result (N, O, size); both of any strides. The bits are those of the whole, so a
+        signal longer than memory can be computed in pieces, by any number of threads at once.
+
+        >>> import numpy, tilefold
+        >>> signal, weight = numpy.arange(1000, dtype="f4").reshape(1, 1, 1000), numpy.ones((1, 1, 5), "f4")
+        >>> plan = tilefold.plan("conv1d", signal.shape, weight.shape, stride=3)
+        >>> (first,), (count,) = plan.input_window((10,), (4,))
+        >>> plan.window(signal[..., first:first + count], plan.pack(weight), begin=(10,), size=(4,))
+        array([[[160., 175., 190., 205.]]], dtype=float32)
+        """
+        native, inputs = packed._prepared(self._description), _arrays.operand(part, "part")
+        expected = self._with_spatial(self._description.input_shape, self.input_window(begin, size)[1])
+        if inputs.form.shape != expected:
+            raise ValueError(f"part is of shape {tuple(inputs.form.shape)}, not {expected}")
+        outputs, shape = None if out is None else _arrays.operand(out, "out"), self._with_spatial(native.output_shape, tuple(size))
+        piece = _strided(self._description, native, inputs.form, None if outputs is None else outputs.form, shape,
+                         self._window(begin, size))
+        return compute(native, inputs, packed._operand, packed._bias(bias), outputs, progress, packed._address, piece)
+
+    def _with_spatial(self, shape: Shape, spatial: Shape) -> Shape:
+        rank = self._description.rank
+        if self.layout == "channels_last":
+            return (*shape[:-1 - rank], *spatial, shape[-1])
+        return (*shape[:-rank], *spatial)
+
+    def _window(self, begin: Sequence[int], size: Sequence[int]) -> Any:
+        rank, message = self._description.rank, _library.new_message()
+        if len(begin) != rank or len(size) != rank:
+            raise ValueError(f"begin is {begin!r} and size {size!r}: both have {rank} numbers, one for each spatial axis")
+        window = _library.ffi.new("tilefold_window *")
+        _library.check(lib.tilefold_output_window(self._figures.problem, window, message), message)
+        for axis in range(rank):
+            window.begin[axis], window.size[axis] = operator.index(begin[axis]), operator.index(size[axis])
+        return window
 
     # ------------------------------------------------------------------------------------------------ its figures
 
@@ -163,7 +267,7 @@ class Plan:
     @property
     def device(self) -> str:
         """"cpu" or "vulkan:N"."""
-        kind, index = self._description.device
+        kind, index = self._description.options.device
         return "cpu" if kind == lib.TILEFOLD_CPU else f"vulkan:{index}"
 
     @property
@@ -189,7 +293,7 @@ class Plan:
     @property
     def scratch_limit_bytes(self) -> Optional[int]:
         """The limit asked for; None: none."""
-        limit = self._description.scratch
+        limit = self._description.options.scratch
         return None if limit == INT64_MAX else limit
 
     @property

@@ -7,7 +7,7 @@ import math
 import operator
 import re
 from dataclasses import dataclass
-from typing import Any, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 from . import _library
 from ._library import INT64_MAX, ffi, lib
@@ -122,6 +122,17 @@ def _threads(value: Any) -> int:
 # ------------------------------------------------------------------------------------------------- all of them
 
 
+class Options(NamedTuple):
+    """How a problem is to be planned: scratch in bytes, device (kind, index), threads 0 for one per core."""
+
+    scratch: int
+    device: Tuple[int, int]
+    threads: int
+    algorithm: str
+    math: str
+    prepack: bool
+
+
 @dataclass(frozen=True)
 class Description:
     """A problem and how it is to be planned, in one form: equal calls have equal descriptions."""
@@ -136,13 +147,8 @@ class Description:
     dilation: Shape
     groups: int
     layout: str
-    scratch: int
-    device: Tuple[int, int]
-    threads: int
-    algorithm: str
-    math: str
     activation: Tuple[float, float]
-    prepack: bool
+    options: Options
 
     @property
     def rank(self) -> int:
@@ -180,9 +186,9 @@ def describe(op: Any, input_shape: Shape, weight_shape: Shape, type_: int, *, st
         op=op, input_shape=input_shape, weight_shape=weight_shape, type=type_, stride=strides,
         padding=_padding(padding, bool(transposed), kernel, strides, dilations),
         output_padding=_integers(output_padding, rank, "output_padding"), dilation=dilations, groups=groups, layout=layout,
-        scratch=parse_bytes(scratch), device=_library.parse_device(device), threads=_threads(threads),
-        algorithm=_word(algorithm, _library.ALGORITHMS, "algorithm"), math=_word(math, _library.MATHS, "math"),
-        activation=_activation(activation), prepack=prepack)
+        activation=_activation(activation),
+        options=Options(parse_bytes(scratch), _library.parse_device(device), _threads(threads),
+                        _word(algorithm, _library.ALGORITHMS, "algorithm"), _word(math, _library.MATHS, "math"), prepack))
     channels(made)
     return made
 
@@ -274,10 +280,10 @@ def set_strides(problem: Any, description: Description, input_: Optional[Shape],
         strides.spatial[axis] = weight[1 + axis] if last else weight[2 + axis]
 
 
-def native_options(description: Description, scratch: int) -> Any:
-    options = _library.struct("plan_options")
-    options.scratch_limit_bytes = scratch
-    options.algorithm = _library.ALGORITHMS[description.algorithm]
-    options.math = _library.MATHS[description.math]
-    options.prepack_weights = description.prepack
-    return options
+def native_options(options: Options) -> Any:
+    native = _library.struct("plan_options")
+    native.scratch_limit_bytes = options.scratch
+    native.algorithm = _library.ALGORITHMS[options.algorithm]
+    native.math = _library.MATHS[options.math]
+    native.prepack_weights = options.prepack
+    return native
