@@ -64,6 +64,7 @@ typedef struct tilefold_cpu_plan {
     tilefold_tiling tiling;
     bool positions_in_lanes;
     bool groups_are_columns; /* a column is a whole group of one channel */
+    bool folds_innermost;    /* columns of a class run (fz, fy, o, fx) in place of (fz, fy, fx, o) */
     bool prepacked;
     bool cut;              /* some sum is cut into blocks */
     bool overlaps;         /* a last weight panel that is not full begins earlier instead, and repeats some columns */
@@ -143,6 +144,29 @@ static inline void tilefold_tap_next(tilefold_tap *tap, const tilefold_axis_part
     tap->j[0]++;
 }
 
+/* ---------------------------------------------------------------------------------------------------- columns ---- */
+
+typedef struct tilefold_column {
+    int64_t channel, fold[TILEFOLD_AXES];
+} tilefold_column;
+
+/* A column of a class with so many folds along each axis. */
+static inline tilefold_column tilefold_column_at(const tilefold_cpu_plan *plan, const int64_t folds[TILEFOLD_AXES],
+                                                 int64_t index) {
+    tilefold_column column;
+    int64_t columns = plan->tiling.columns;
+    if (plan->folds_innermost) {
+        column.fold[2] = index % folds[2], index /= folds[2];
+        column.channel = index % columns, index /= columns;
+    } else {
+        column.channel = index % columns, index /= columns;
+        column.fold[2] = index % folds[2], index /= folds[2];
+    }
+    column.fold[1] = index % folds[1];
+    column.fold[0] = index / folds[1];
+    return column;
+}
+
 /* ------------------------------------------------------------------------------------------------------ files ---- */
 
 /* weights.c: packed weights: a header, the first float of which is 1 where every weight is finite and 0 where not; then
@@ -170,7 +194,7 @@ typedef struct tilefold_column_run {
 } tilefold_column_run;
 
 /* The wanted columns in [begin, end) as runs; returns how many runs there are, at most end - begin. */
-int tilefold_cpu_column_runs(const tilefold_geometry *geometry, const tilefold_tile *tile, int64_t begin, int64_t end,
+int tilefold_cpu_column_runs(const tilefold_cpu_work *work, const tilefold_tile *tile, int64_t begin, int64_t end,
                              tilefold_column_run *runs);
 /* Where the kernel may write a tile of fp32 outputs itself, `columns` of them by `count` positions: NULL if it may not. */
 float *tilefold_cpu_direct_output(const tilefold_cpu_work *work, const tilefold_tile *tile,

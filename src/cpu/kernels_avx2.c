@@ -158,4 +158,10 @@ ALWAYS_INLINE void transpose(vector block[8]) {
     }
 }
 
+static inline void interleave(vector *a, vector *b) {
+    vector low = _mm256_unpacklo_ps(*a, *b), high = _mm256_unpackhi_ps(*a, *b);
+    *a = _mm256_permute2f128_ps(low, high, 0x20);
+    *b = _mm256_permute2f128_ps(low, high, 0x31);
+}
+
 #include "vector_template.h"

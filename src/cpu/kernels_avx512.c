@@ -142,4 +142,12 @@ ALWAYS_INLINE void transpose(vector block[16]) {
     }
 }
 
+static inline void interleave(vector *a, vector *b) {
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    vector first = _mm512_permutex2var_ps(*a, low, *b);
+    *b = _mm512_permutex2var_ps(*a, high, *b);
+    *a = first;
+}
+
 #include "vector_template.h"

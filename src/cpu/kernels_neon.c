@@ -149,4 +149,10 @@ ALWAYS_INLINE void transpose(vector block[4]) {
     block[3] = vreinterpretq_f32_f64(vtrn2q_f64(ab_odd, cd_odd));
 }
 
+static inline void interleave(vector *a, vector *b) {
+    vector first = vzip1q_f32(*a, *b);
+    *b = vzip2q_f32(*a, *b);
+    *a = first;
+}
+
 #include "vector_template.h"

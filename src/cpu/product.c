@@ -245,7 +245,7 @@ static bool enter_weight_panel(const tilefold_product *p, int64_t column, tilefo
     *panel = (weight_panel){.column = column, .runs = runs};
     panel->count = tilefold_min(p->plan->weight_width, p->class_columns - column);
     panel->width = tilefold_cpu_panel_width(p->plan, p->class_columns, column);
-    panel->run_count = tilefold_cpu_column_runs(p->work->geometry, p->tile, column, column + panel->count, runs);
+    panel->run_count = tilefold_cpu_column_runs(p->work, p->tile, column, column + panel->count, runs);
     return panel->run_count > 0;
 }
 
@@ -298,6 +298,14 @@ void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile
 
 /* ------------------------------------------------------------------------------------------------------ records ---- */
 
+/* Positions in lanes: folds that are neighbours in a row of outputs are neighbours in a panel, all of them, so that they are
+ * stored in turns. */
+static bool folds_adjoin(const tilefold_cpu_shape *shape) {
+    const tilefold_geometry *geometry = shape->geometry;
+    int64_t fold = geometry->out_axis[2], channel = geometry->out_channel;
+    return shape->part[2].folds > 1 && (fold < 0 ? -fold : fold) < (channel < 0 ? -channel : channel);
+}
+
 void tilefold_product_choose_tile(const tilefold_cpu_shape *shape, int32_t vectors, bool positions_in_lanes,
                                   int64_t positions, tilefold_cpu_plan *plan) {
     const tilefold_cpu_kernels *kernels = shape->kernels;
@@ -307,8 +315,12 @@ void tilefold_product_choose_tile(const tilefold_cpu_shape *shape, int32_t vecto
     plan->tiling.columns = shape->geometry->out_channels;
     plan->mr = 0;
     if (most_rows == 0) return;
-    int64_t rows = tilefold_max(1, positions_in_lanes ? plan->tiling.columns * shape->folds : positions);
-    plan->mr = (int32_t)tilefold_ceil_div(rows, tilefold_ceil_div(rows, most_rows));
+    int64_t rows = tilefold_max(1, positions_in_lanes ? plan->tiling.columns * shape->folds : positions), granule = 1;
+    plan->folds_innermost = positions_in_lanes && folds_adjoin(shape);
+    if (plan->folds_innermost && shape->part[2].folds <= most_rows) granule = shape->part[2].folds;
+    most_rows = most_rows / granule * granule;
+    int64_t even = tilefold_ceil_div(rows, tilefold_ceil_div(rows, most_rows));
+    plan->mr = (int32_t)tilefold_round_up(even, granule);
     plan->nv = vectors;
     plan->nr = vectors * kernels->lanes;
     plan->operand_width = positions_in_lanes ? plan->nr : plan->mr;

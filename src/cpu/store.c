@@ -10,33 +10,35 @@ typedef struct column_place {
     bool wanted;                 /* the part has its fold */
 } column_place;
 
-/* Columns run along the output channels; where a fold has but one, along the folds of the innermost axis. */
-static column_place place_column(const tilefold_geometry *geometry, const tilefold_tile *tile, int64_t column) {
-    column_place place = {.wanted = true};
-    int64_t columns_per_fold = geometry->out_channels, channel_stride = geometry->out_channel;
-    int64_t channel = column % columns_per_fold, fold = column / columns_per_fold;
-    place.run = columns_per_fold - channel;
-    place.stride = channel_stride;
-    place.offset = channel * channel_stride;
-    for (int axis = TILEFOLD_AXES - 1; axis >= 0; axis--) {
-        const tilefold_axis_part *part = &tile->part[axis];
-        int64_t f = fold % part->class_folds, end = part->fold_begin + part->folds;
-        fold /= part->class_folds;
-        place.wanted = place.wanted && f >= part->fold_begin && f < end;
-        place.offset += (part->out_first + f * part->out_fold) * geometry->out_axis[axis];
-        if (axis == TILEFOLD_AXES - 1 && columns_per_fold == 1 && place.wanted) {
-            place.run = end - f;
-            place.stride = part->out_fold * geometry->out_axis[axis];
-        }
+/* Columns run along the output channels; where folds of the innermost axis are innermost, or a fold has but one channel, along
+ * those folds. */
+static column_place place_column(const tilefold_cpu_work *work, const tilefold_tile *tile, int64_t index) {
+    const tilefold_geometry *geometry = work->geometry;
+    const tilefold_axis_part *part = tile->part, *inner = &part[2];
+    const int64_t folds[TILEFOLD_AXES] = {part[0].class_folds, part[1].class_folds, inner->class_folds};
+    int64_t columns = work->plan->tiling.columns, begin = inner->fold_begin, end = begin + inner->folds;
+    tilefold_column column = tilefold_column_at(work->plan, folds, index);
+    bool along_folds = inner->class_folds > 1 && (work->plan->folds_innermost || columns == 1);
+    column_place place = {.run = columns - column.channel, .stride = geometry->out_channel, .wanted = true};
+    place.offset = column.channel * geometry->out_channel;
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
+        int64_t f = column.fold[axis];
+        place.wanted = place.wanted && f >= part[axis].fold_begin && f < part[axis].fold_begin + part[axis].folds;
+        place.offset += (part[axis].out_first + f * part[axis].out_fold) * geometry->out_axis[axis];
+    }
+    if (along_folds) {
+        int64_t f = column.fold[2];
+        place.run = (f < begin ? begin : f < end ? end : inner->class_folds) - f;
+        place.stride = inner->out_fold * geometry->out_axis[2];
     }
     return place;
 }
 
-int tilefold_cpu_column_runs(const tilefold_geometry *geometry, const tilefold_tile *tile, int64_t begin, int64_t end,
+int tilefold_cpu_column_runs(const tilefold_cpu_work *work, const tilefold_tile *tile, int64_t begin, int64_t end,
                              tilefold_column_run *runs) {
     int count = 0;
     for (int64_t column = begin; column < end;) {
-        column_place place = place_column(geometry, tile, column);
+        column_place place = place_column(work, tile, column);
         int64_t run = tilefold_min(place.run, end - column);
         tilefold_column_run *last = count ? &runs[count - 1] : NULL;
         bool joins = place.wanted && last && last->first + last->count == column - begin &&
@@ -87,11 +89,15 @@ float *tilefold_cpu_direct_output(const tilefold_cpu_work *work, const tilefold_
     return (float *)work->output + runs->offset + position_offset(geometry, tile, start);
 }
 
+/* Columns that lie side by side, beyond which turning them is faster than storing each by itself. */
+enum { least_turned = 4 };
+
 void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile *tile, const tilefold_cursor *start,
                              int64_t count, const tilefold_column_run *runs, int run_count, const float *stage,
                              int64_t stage_stride) {
     const tilefold_geometry *geometry = work->geometry;
     tilefold_store_run store = work->plan->kernels->store_run[geometry->type];
+    tilefold_store_transposed turn = work->plan->kernels->store_transposed[geometry->type];
     int64_t position_stride = tile->part[2].out_step * geometry->out_axis[2];
     tilefold_cursor cursor = *start;
     for (int64_t done = 0; done < count;) {
@@ -100,14 +106,18 @@ void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile 
         for (int r = 0; r < run_count; r++) {
             const tilefold_column_run *columns = &runs[r];
             char *out = work->output + (offset + columns->offset) * work->element_bytes;
-            if (work->plan->positions_in_lanes) {
+            bool turned = work->plan->positions_in_lanes && columns->stride == 1 &&
+                          columns->count >= (columns->count == position_stride ? 2 : least_turned);
+            if (turned) {
+                turn(out, position_stride, stage + columns->first * stage_stride + done, stage_stride, columns->count,
+                     run);
+            } else if (work->plan->positions_in_lanes) {
                 for (int64_t j = 0; j < columns->count; j++)
                     store(out + j * columns->stride * work->element_bytes, position_stride,
                           stage + (columns->first + j) * stage_stride + done, run);
             } else if (position_stride == 1 && columns->stride != 1) {
-                work->plan->kernels->store_transposed[geometry->type](out, columns->stride,
-                                                                      stage + done * stage_stride + columns->first,
-                                                                      stage_stride, run, columns->count);
+                turn(out, columns->stride, stage + done * stage_stride + columns->first, stage_stride, run,
+                     columns->count);
             } else {
                 for (int64_t i = 0; i < run; i++)
                     store(out + i * position_stride * work->element_bytes, columns->stride,
@@ -119,16 +129,26 @@ void tilefold_cpu_store_tile(const tilefold_cpu_work *work, const tilefold_tile 
     }
 }
 
+/* How many columns from one on have the same bias, or biases side by side. */
+static int64_t bias_run(const tilefold_cpu_plan *plan, const int64_t folds[TILEFOLD_AXES], tilefold_column column) {
+    return plan->folds_innermost ? folds[2] - column.fold[2] : plan->tiling.columns - column.channel;
+}
+
 void tilefold_cpu_load_bias(const tilefold_cpu_work *work, const tilefold_tile *tile, int64_t column, int64_t count,
                             float *out) {
     const tilefold_geometry *geometry = work->geometry;
     memset(out, 0, (size_t)count * sizeof *out);
     if (!work->bias) return;
-    int64_t bytes = (int64_t)tilefold_type_bytes(geometry->bias_type), columns = work->plan->tiling.columns;
+    const tilefold_cpu_plan *plan = work->plan;
+    const int64_t folds[TILEFOLD_AXES] = {tile->part[0].class_folds, tile->part[1].class_folds,
+                                          tile->part[2].class_folds};
+    tilefold_load_run load = plan->kernels->load_run[geometry->bias_type];
     for (int64_t i = 0; i < count;) {
-        int64_t channel = (column + i) % columns, run = tilefold_min(columns - channel, count - i);
-        const char *bias = work->bias + (tile->group * columns + channel) * bytes;
-        work->plan->kernels->load_run[geometry->bias_type](out + i, bias, 1, run);
+        tilefold_column at = tilefold_column_at(plan, folds, column + i);
+        int64_t run = tilefold_min(bias_run(plan, folds, at), count - i);
+        const char *bias = work->bias + (tile->group * plan->tiling.columns + at.channel) *
+                                            (int64_t)tilefold_type_bytes(geometry->bias_type);
+        load(out + i, bias, plan->folds_innermost ? 0 : 1, run);
         i += run;
     }
 }

@@ -23,6 +23,7 @@
  *     void store_<type>(void *p, vector x)      LANES elements, converted
  *     void store_part_<type>(p, x, int count)   the first count < LANES of them
  *     void transpose(vector block[LANES])       in place
+ *     void interleave(vector *a, vector *b)     a[0], b[0], a[1], b[1], ... into the lanes of a, then of b
  *     float f16_to_float(uint16_t)              one element
  *     uint16_t float_to_f16(float)              one element
  */
@@ -380,8 +381,53 @@ ALWAYS_INLINE void store_transposed_block(tilefold_type type, void *out, ptrdiff
     }
 }
 
+/* `count` <= LANES columns of 2, 4 or 8 rows, that lie one after the other in the output. A pass makes pairs of rows i and
+ * i + rows/2, the next one fours, and so on. */
+ALWAYS_INLINE void store_interleaved_block(tilefold_type type, int rows, void *out, const float *in,
+                                           ptrdiff_t in_stride, int count) {
+    vector block[8], pairs[8];
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        const float *row = in + i * in_stride;
+        block[i] = count == LANES ? load_f32(row) : load_part_f32(row, count);
+    }
+    UNROLL
+    for (int joined = 1; joined < rows; joined *= 2) {
+        UNROLL
+        for (int i = 0; i < rows / 2; i++) {
+            pairs[2 * i] = block[i];
+            pairs[2 * i + 1] = block[i + rows / 2];
+            interleave(&pairs[2 * i], &pairs[2 * i + 1]);
+        }
+        UNROLL
+        for (int i = 0; i < rows; i++) block[i] = pairs[i];
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        void *to = (void *)element(type, out, i * LANES);
+        int left = count * rows - i * LANES;
+        if (left >= LANES) store(type, to, block[i]);
+        if (left > 0 && left < LANES) store_part(type, to, block[i], left);
+    }
+}
+
+ALWAYS_INLINE void store_interleaved(tilefold_type type, int rows, void *out, const float *in, ptrdiff_t in_stride,
+                                     int64_t columns) {
+    int64_t j = 0;
+    for (; j + LANES <= columns; j += LANES)
+        store_interleaved_block(type, rows, (void *)element(type, out, j * rows), in + j, in_stride, LANES);
+    if (j < columns)
+        store_interleaved_block(type, rows, (void *)element(type, out, j * rows), in + j, in_stride,
+                                (int)(columns - j));
+}
+
 ALWAYS_INLINE void store_transposed(tilefold_type type, void *out, ptrdiff_t out_stride, const float *in,
                                     ptrdiff_t in_stride, int64_t rows, int64_t columns) {
+    if (rows == out_stride) { /* the folds of a stride of 2, 4 or 8, mostly */
+        if (rows == 2) return store_interleaved(type, 2, out, in, in_stride, columns);
+        if (rows == 4) return store_interleaved(type, 4, out, in, in_stride, columns);
+        if (rows == 8) return store_interleaved(type, 8, out, in, in_stride, columns);
+    }
     for (int64_t j = 0; j < columns; j += LANES) {
         int columns_here = columns - j < LANES ? (int)(columns - j) : LANES;
         for (int64_t i = 0; i < rows; i += LANES)

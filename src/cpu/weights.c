@@ -104,16 +104,15 @@ int64_t tilefold_cpu_class_offset(const tilefold_geometry *geometry, const tilef
     return group + taps * geometry->in_channels * padded_columns(plan, plan->tiling.columns);
 }
 
-/* Element offset of the first tap and first channel of column (fz, fy, fx, o). */
+/* Element offset of the first tap and first channel of a column. */
 static int64_t column_offset(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan,
                              const tilefold_axis_class classes[TILEFOLD_AXES], int64_t column) {
-    int64_t out = column % plan->tiling.columns, fold = column / plan->tiling.columns;
+    const int64_t folds[TILEFOLD_AXES] = {classes[0].folds, classes[1].folds, classes[2].folds};
+    tilefold_column at = tilefold_column_at(plan, folds, column);
     /* Where all groups are columns, a column is a group. */
-    int64_t offset = out * (plan->groups_are_columns ? geometry->weight_group : geometry->weight_out);
-    for (int axis = TILEFOLD_AXES - 1; axis >= 0; axis--) {
-        offset += (classes[axis].tap_first + fold % classes[axis].folds) * geometry->weight_axis[axis];
-        fold /= classes[axis].folds;
-    }
+    int64_t offset = at.channel * (plan->groups_are_columns ? geometry->weight_group : geometry->weight_out);
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++)
+        offset += (classes[axis].tap_first + at.fold[axis]) * geometry->weight_axis[axis];
     return offset;
 }
 

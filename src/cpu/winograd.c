@@ -479,13 +479,12 @@ static void transform_outputs(const winograd *w, const panel *p) {
 }
 
 static void multiply_panels(winograd *w) {
-    const tilefold_geometry *g = w->work->geometry;
     float *products = floats_at(w, w->at.products);
     for (int64_t column = w->tile->column_begin; column < w->tile->column_end; column += w->plan->weight_width) {
         panel p = {.column = column, .products = products};
         p.count = tilefold_min(w->plan->weight_width, w->plan->tiling.columns - column);
         p.width = tilefold_cpu_panel_width(w->plan, w->plan->tiling.columns, column);
-        p.run_count = tilefold_cpu_column_runs(g, w->tile, column, column + p.count, p.runs);
+        p.run_count = tilefold_cpu_column_runs(w->work, w->tile, column, column + p.count, p.runs);
         find_weights(w, &p);
         int64_t segments = find_segments(w, p.width);
         for (int64_t product = 0; product < w->form.products; product++) multiply(w, &p, product, segments);
