@@ -125,8 +125,10 @@ static copy_cost get_copy_cost(const shape *s, double channels) {
 static double copy_cycles(copy_cost cost, double run) { return cost.element + cost.run / run; }
 
 /* Cycles to store one output, the cache's part included. */
-static const double direct_lanes = 0.65, direct_rows = 1.7, turned_rows = 2, scattered_near = 2.7, scattered_far = 3.5,
-                    converted = 0.3, store_run = 4;
+static const double direct_lanes = 0.65, direct_rows = 0.5, turned_rows = 2, scattered_near = 2.7, scattered_far = 3.5,
+                    interleaved = 0.5, converted = 0.3, store_run = 4;
+/* More for a panel whose columns are not side by side in the output, which kernels cannot write themselves. */
+static const double staged = 0.9;
 /* More where lines were driven out before all of their outputs came: phases that are written one after the other, each to every
  * second element of a large output; or where they drive each other out. Two transposed and a grouped problem measured. */
 static const double come_again = 8, drive_out = 8;
@@ -139,6 +141,24 @@ static bool lines_conflict(const shape *s, double apart, double lines) {
     return lines > sets * ways;
 }
 
+/* Whether the folds of a row are all there, and so many as there are registers' turns for. */
+static bool folds_interleave(const shape *s) {
+    int64_t folds = s->part[2].folds;
+    return folds == s->part[2].out_step && (folds == 2 || folds == 4 || folds == 8);
+}
+
+/* The share of weight panels, positions in rows, that columns of two folds are in which are no neighbours in the output. */
+static double straddling(const shape *s, const tilefold_cpu_plan *p) {
+    const tilefold_geometry *g = s->geometry;
+    int64_t run = p->tiling.columns, columns = run * s->folds;
+    if (run == 1 || g->out_axis[2] == run * g->out_channel) run *= s->part[2].folds;
+    int64_t panels = tilefold_ceil_div(columns, p->weight_width), seams = 0;
+    for (int64_t panel = 1; panel <= tilefold_min(panels, 64); panel++) /* those after that are alike */
+        seams += (panel * p->weight_width - 1) / run != (panel - 1) * p->weight_width / run &&
+                 (panel - 1) * p->weight_width / run * run + run < columns;
+    return (double)seams / (double)tilefold_min(panels, 64);
+}
+
 static double store_cycles(const shape *s, const tilefold_cpu_plan *p, double run) {
     const tilefold_geometry *g = s->geometry;
     double fold_stride = (double)g->out_axis[2], pixel_stride = (double)s->part[2].out_step * fold_stride;
@@ -148,8 +168,14 @@ static double store_cycles(const shape *s, const tilefold_cpu_plan *p, double ru
     double lane_stride = p->positions_in_lanes ? pixel_stride : column_stride;
     double lanes = fmin((double)p->nr, p->positions_in_lanes ? run : columns);
     double more = store_run / lanes + (g->type == TILEFOLD_F32 ? 0 : converted);
-    if (fabs(lane_stride) == 1) return (p->positions_in_lanes ? direct_lanes : direct_rows) + more;
+    if (fabs(lane_stride) == 1)
+        return (p->positions_in_lanes ? direct_lanes : direct_rows + straddling(s, p) * staged) + more;
     if (!p->positions_in_lanes && pixel_stride == 1) return turned_rows + more;
+    if (p->folds_innermost && fold_stride == 1 && s->part[2].folds > 1) {
+        double conflicts = lines_conflict(s, fabs(pixel_stride) * 4, lanes) ? drive_out : 0;
+        if (folds_interleave(s)) return interleaved + more;
+        if (s->part[2].folds >= 4) return turned_rows + conflicts + more;
+    }
     if (fabs(lane_stride) < 16) {
         double outputs = (double)s->positions * (double)s->part[2].out_step * columns * 4;
         bool alone = !s->geometry->folded && s->part[2].out_step > 1 && outputs > (double)s->target->l2_bytes / 2;
