@@ -167,6 +167,19 @@ static inline tilefold_column tilefold_column_at(const tilefold_cpu_plan *plan, 
     return column;
 }
 
+static inline void tilefold_column_next(const tilefold_cpu_plan *plan, const int64_t folds[TILEFOLD_AXES],
+                                        tilefold_column *column) {
+    int64_t *inner = plan->folds_innermost ? &column->fold[2] : &column->channel;
+    int64_t *outer = plan->folds_innermost ? &column->channel : &column->fold[2];
+    if (++*inner < (plan->folds_innermost ? folds[2] : plan->tiling.columns)) return;
+    *inner = 0;
+    if (++*outer < (plan->folds_innermost ? plan->tiling.columns : folds[2])) return;
+    *outer = 0;
+    if (++column->fold[1] < folds[1]) return;
+    column->fold[1] = 0;
+    column->fold[0]++;
+}
+
 /* ------------------------------------------------------------------------------------------------------ files ---- */
 
 /* weights.c: packed weights: a header, the first float of which is 1 where every weight is finite and 0 where not; then
