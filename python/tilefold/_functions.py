@@ -3,13 +3,9 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, Callable, Optional, Sequence, Tuple, TypeVar, Union
 
-from . import _arrays, _library, _watch
-from ._arrays import Form, Operand, Shape
-from ._native import KEEP_BYTES, NativePlan, Strides, for_strides
-from ._problem import describe
+from ._call import call
 from ._watch import Progress
 
 Ints = Union[int, Sequence[int]]
@@ -18,126 +14,32 @@ Activation = Union[None, str, Tuple[float, float]]
 Scratch = Union[int, str, None]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-
-# ------------------------------------------------------------------------------------------------------- one call
-
-
-def strides_of(input_: Optional[Form], weight: Optional[Form], out: Optional[Form], type_: int) -> Strides:
-    """The strides of a call's arrays, which must all have one type. TypeError or ValueError where they do not fit it."""
-    found: List[Optional[Shape]] = []
-    for name, form in (("input", input_), ("weight", weight), ("out", out)):
-        if form is None:
-            found.append(None)
-            continue
-        if form.kind.type_of(form.dtype, name) != type_:
-            raise TypeError(f"{name} is {form.dtype}, not {_library.TYPE_NAMES[type_]}: input, weight and out must have one type")
-        found.append(_arrays.strides(form, type_, name))
-    return Strides(found[0], found[1], found[2], None if out is None else out.shape)
-
-
-_ARGUMENTS = ("stride", "padding", "output_padding", "dilation", "groups", "layout", "scratch", "device", "threads",
-              "algorithm", "math", "activation", "prepack")
-_DEVICE = _ARGUMENTS.index("device")
-
-
-def _prepare(input_: Form, weight: Form, out: Optional[Form], bias: bool, op: str, *arguments: Any) -> NativePlan:
-    """The native plan of a call, which depends on these alone."""
-    type_ = input_.kind.type_of(input_.dtype, "input")
-    strides = strides_of(input_, weight, out, type_)
-    description = describe(op, input_.shape, weight.shape, type_, **dict(zip(_ARGUMENTS, arguments)))
-    return for_strides(description, bias, strides, KEEP_BYTES)
-
-
-# typed: a stride of 1.0 is not one of 1. Plans for Vulkan hold memory of the device.
-_prepare_cpu = functools.lru_cache(maxsize=64, typed=True)(_prepare)
-_prepare_vulkan = functools.lru_cache(maxsize=4, typed=True)(_prepare)
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(map(_hashable, value)) if isinstance(value, list) else value
-
-
-def call(input_: Any, weight: Any, bias: Any, out: Any, progress: Progress, op: str, *arguments: Any) -> Any:
-    """One convolution; arguments as named in _ARGUMENTS."""
-    inputs, weights = _arrays.operand(input_, "input"), _arrays.operand(weight, "weight")
-    outputs = None if out is None else _arrays.operand(out, "out")
-    prepare = _prepare_cpu if arguments[_DEVICE] == "cpu" else _prepare_vulkan
-    forms = inputs.form, weights.form, None if outputs is None else outputs.form, bias is not None, op
-    try:
-        native = prepare(*forms, *arguments)
-    except TypeError:
-        native = prepare(*forms, *map(_hashable, arguments))  # a list; or else the error that it was
-    return compute(native, inputs, weights, bias, outputs, progress)
-
-
-class Piece(NamedTuple):
-    """What is computed of a native plan's problem: a problem that differs in strides, a window of it, and the shape of the result."""
-
-    problem: Any
-    window: Any
-    shape: Shape
-
-
-def compute(native: NativePlan, input_: Operand, weight: Operand, bias: Any, out: Optional[Operand], progress: Progress,
-            packed: int = 0, piece: Optional[Piece] = None) -> Any:
-    """Runs a native plan that was made for the strides of these operands, or a piece of it that has them."""
-    report = None if progress is None else _watch.reporter(progress)
-    vector = None if bias is None else _bias_vector(bias, native)
-    if out is None:
-        result = input_.form.kind.empty(native.output_shape if piece is None else piece.shape, input_)
-    else:
-        result = out
-        _check_out(out, (input_, weight, vector))
-    native.run(input_.address, weight.address, packed, 0 if vector is None else vector.address, result.address, report,
-               piece.problem if piece else None, piece.window if piece else None)
-    return result.array if out is not None else input_.form.kind.finish(result, input_)
-
-
-def _bias_vector(bias: Any, native: NativePlan) -> Operand:
-    """A bias as a dense float32 vector."""
-    operand = _arrays.operand(bias, "bias")
-    return operand if _is_vector(operand.form, native.type, native.bias_shape) else _arrays.float32_vector(operand)
-
-
-@functools.lru_cache(maxsize=64)
-def _is_vector(form: Form, type_: int, shape: Shape) -> bool:
-    """Whether a bias needs no conversion. TypeError or ValueError where it is none."""
-    found, float32 = form.kind.type_of(form.dtype, "bias"), _library.TYPES["float32"]
-    if found not in (type_, float32):
-        raise TypeError(f"bias is {form.dtype}, neither input's type nor float32")
-    if form.shape != shape:
-        raise ValueError(f"bias is of shape {tuple(form.shape)}, not {shape}, one for each output channel")
-    return found == float32 and _arrays.strides(form, found, "bias") == (1,)
-
-
-def _check_out(out: Operand, inputs: Sequence[Optional[Operand]]) -> None:
-    out.form.kind.check_writable(out)
-    for operand in inputs:
-        if operand is not None and _arrays.may_overlap(out, operand):
-            raise ValueError("out overlaps an input of the same call")
-
-
-# ------------------------------------------------------------------------------------------------- the functions
-
 _OPTIONS = """
-    layout      "channels_first" as above, or "channels_last": input (N, spatial..., C), weight (O, kernel..., C/groups) for
-                both operations, result (N, spatial..., O)
-    scratch     the most bytes that may be used beside the arrays and the packed weights: an integer, "64KiB", "16MiB"; None: no limit
+    layout      "channels_first" as above, or "channels_last": input (N, spatial..., C), weight
+                (O, kernel..., C/groups) for both operations, result (N, spatial..., O)
+    scratch     the most bytes that may be used beside the arrays and the packed weights: an
+                integer, "64KiB", "16MiB"; None: no limit
     device      "cpu", "vulkan" or "vulkan:N", see tilefold.devices()
     threads     at most so many; None: one for each core
     algorithm   "auto", "unfold", "implicit" or "direct"
-    math        "exact": the same bits whatever the limit, threads and machine. "fast": fewer multiplications where that gains
+    math        "exact": the same bits whatever the limit, threads and machine; "fast": fewer
+                multiplications where that gains
     activation  None, "relu", "relu6" or (low, high), which the result is clamped to
-    out         an array of the result's shape and type, of any strides, to write to; it is returned
-    progress    a function of (done, total) tiles, called in this thread; True for a bar, by tqdm
-    prepack     False: hold no packed copy of the weights, which costs time where there are few outputs
+    out         an array of the result's shape and type, of any strides, which is written to and
+                returned
+    progress    a function of (done, total) tiles, called in this thread; True: a bar, by tqdm
+    prepack     False: hold no packed copy of the weights, which costs time where there are few
+                outputs
 
-    Arrays are NumPy's (of any aligned strides, memory-mapped ones too), PyTorch's, or any with __dlpack__, on the CPU, of float32,
-    float16 or bfloat16 (ml_dtypes), all of one type; a bias may be float32 as well. None is copied. The result is of input's kind.
-    The interpreter's lock is released while it computes, and Ctrl-C stops it.
+    Arrays are NumPy's (of any aligned strides, memory-mapped ones too), PyTorch's, or any with
+    __dlpack__, on the CPU, of float32, float16 or bfloat16 (ml_dtypes), all of one type; a bias may
+    be float32 as well. None is copied. The result is of input's kind. The interpreter's lock is
+    released while it computes, and Ctrl-C stops it.
 
-    TypeError for other types of arrays or arguments, ValueError for arguments that are wrong or contradict each other,
-    tilefold.LimitTooSmall (a MemoryError) where scratch is below the least, its bytes_needed, MemoryError, RuntimeError for the rest.
+    TypeError: arrays or arguments of other types. ValueError: arguments that are wrong or contradict
+    each other. tilefold.LimitTooSmall (a MemoryError): scratch is below the least, its bytes_needed.
+    MemoryError: no memory for the result, the packed weights or the scratch. RuntimeError: the rest, for
+    example a device that is not there.
 """
 
 
@@ -156,14 +58,16 @@ def conv1d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding:
 
     input (N, C, L) or (C, L), weight (O, C/groups, K), bias (O,)
 
-        for n, o, x:
-            out[n, o, x] = bias[o] + sum over k, c of  input[n, c, x*stride + k*dilation - padding]
-                               * weight[o, c, k]    c of o's group; input is 0 outside
+        out = bias
+        for n, o, x, k, c of o's group:
+            i = x*stride + k*dilation - padding
+            if 0 <= i < L:
+                out[n, o, x] += input[n, c, i] * weight[o, c, k]
 
-    Result (N, O, ...): along each axis (I + 2*padding - dilation*(K - 1) - 1) // stride + 1.
+    Result (N, O, ...) or (O, ...): along each axis (I + 2*padding - dilation*(K - 1) - 1) // stride + 1.
 
-    stride, padding and dilation are one number, or one for each axis; padding is also "same", "valid", or a pair (begin, end) for each axis,
-    negative to crop.
+    stride, padding and dilation are one number, or one for each axis; padding is also "same", "valid", or
+    a pair (begin, end) for each axis, and crops where it is negative.
 
     [options]
 
@@ -184,14 +88,17 @@ def conv2d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding:
 
     input (N, C, H, W) or (C, H, W), weight (O, C/groups, KH, KW), bias (O,)
 
-        for n, o, y, x:
-            out[n, o, y, x] = bias[o] + sum over ky, kx, c of  input[n, c, y*stride[0] + ky*dilation[0] - padding[0], x*stride[1] + kx*dilation[1] - padding[1]]
-                               * weight[o, c, ky, kx]    c of o's group; input is 0 outside
+        out = bias
+        for n, o, y, x, ky, kx, c of o's group:
+            iy = y*stride[0] + ky*dilation[0] - padding[0]
+            ix = x*stride[1] + kx*dilation[1] - padding[1]
+            if that is within the input:
+                out[n, o, y, x] += input[n, c, iy, ix] * weight[o, c, ky, kx]
 
-    Result (N, O, ...): along each axis (I + 2*padding - dilation*(K - 1) - 1) // stride + 1.
+    Result (N, O, ...) or (O, ...): along each axis (I + 2*padding - dilation*(K - 1) - 1) // stride + 1.
 
-    stride, padding and dilation are one number, or one for each axis; padding is also "same", "valid", or a pair (begin, end) for each axis,
-    negative to crop.
+    stride, padding and dilation are one number, or one for each axis; padding is also "same", "valid", or
+    a pair (begin, end) for each axis, and crops where it is negative.
 
     [options]
 
@@ -214,14 +121,18 @@ def conv3d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding:
 
     input (N, C, D, H, W) or (C, D, H, W), weight (O, C/groups, KD, KH, KW), bias (O,)
 
-        for n, o, z, y, x:
-            out[n, o, z, y, x] = bias[o] + sum over kz, ky, kx, c of  input[n, c, z*stride[0] + kz*dilation[0] - padding[0], ...]
-                               * weight[o, c, kz, ky, kx]    c of o's group; input is 0 outside
+        out = bias
+        for n, o, z, y, x, kz, ky, kx, c of o's group:
+            iz = z*stride[0] + kz*dilation[0] - padding[0]
+            iy = y*stride[1] + ky*dilation[1] - padding[1]
+            ix = x*stride[2] + kx*dilation[2] - padding[2]
+            if that is within the input:
+                out[n, o, z, y, x] += input[n, c, iz, iy, ix] * weight[o, c, kz, ky, kx]
 
-    Result (N, O, ...): along each axis (I + 2*padding - dilation*(K - 1) - 1) // stride + 1.
+    Result (N, O, ...) or (O, ...): along each axis (I + 2*padding - dilation*(K - 1) - 1) // stride + 1.
 
-    stride, padding and dilation are one number, or one for each axis; padding is also "same", "valid", or a pair (begin, end) for each axis,
-    negative to crop.
+    stride, padding and dilation are one number, or one for each axis; padding is also "same", "valid", or
+    a pair (begin, end) for each axis, and crops where it is negative.
 
     [options]
 
@@ -246,12 +157,14 @@ def conv_transpose1d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1
 
         out = bias
         for n, o, i, k, c of o's group:
-            out[n, o, i*stride + k*dilation - padding]
-                += input[n, c, i] * weight[c, o, k]    where that is within out
+            x = i*stride + k*dilation - padding
+            if x is within the output:
+                out[n, o, x] += input[n, c, i] * weight[c, o, k]
 
-    Result (N, O, ...): along each axis (I - 1)*stride - 2*padding + dilation*(K - 1) + 1 + output_padding.
+    Result (N, O, ...) or (O, ...): along each axis (I - 1)*stride - 2*padding + dilation*(K - 1) + 1 + output_padding.
 
-    stride, padding, output_padding and dilation are one number, or one for each axis; padding is also a pair (begin, end) for each axis.
+    stride, padding, output_padding and dilation are one number, or one for each axis; padding is also a
+    pair (begin, end) for each axis.
 
     [options]
 
@@ -275,12 +188,15 @@ def conv_transpose2d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1
 
         out = bias
         for n, o, iy, ix, ky, kx, c of o's group:
-            out[n, o, iy*stride[0] + ky*dilation[0] - padding[0], ix*stride[1] + kx*dilation[1] - padding[1]]
-                += input[n, c, iy, ix] * weight[c, o, ky, kx]    where that is within out
+            y = iy*stride[0] + ky*dilation[0] - padding[0]
+            x = ix*stride[1] + kx*dilation[1] - padding[1]
+            if that is within the output:
+                out[n, o, y, x] += input[n, c, iy, ix] * weight[c, o, ky, kx]
 
-    Result (N, O, ...): along each axis (I - 1)*stride - 2*padding + dilation*(K - 1) + 1 + output_padding.
+    Result (N, O, ...) or (O, ...): along each axis (I - 1)*stride - 2*padding + dilation*(K - 1) + 1 + output_padding.
 
-    stride, padding, output_padding and dilation are one number, or one for each axis; padding is also a pair (begin, end) for each axis.
+    stride, padding, output_padding and dilation are one number, or one for each axis; padding is also a
+    pair (begin, end) for each axis.
 
     [options]
 
@@ -305,12 +221,16 @@ def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Ints = 1
 
         out = bias
         for n, o, iz, iy, ix, kz, ky, kx, c of o's group:
-            out[n, o, iz*stride[0] + kz*dilation[0] - padding[0], ...]
-                += input[n, c, iz, iy, ix] * weight[c, o, kz, ky, kx]    where that is within out
+            z = iz*stride[0] + kz*dilation[0] - padding[0]
+            y = iy*stride[1] + ky*dilation[1] - padding[1]
+            x = ix*stride[2] + kx*dilation[2] - padding[2]
+            if that is within the output:
+                out[n, o, z, y, x] += input[n, c, iz, iy, ix] * weight[c, o, kz, ky, kx]
 
-    Result (N, O, ...): along each axis (I - 1)*stride - 2*padding + dilation*(K - 1) + 1 + output_padding.
+    Result (N, O, ...) or (O, ...): along each axis (I - 1)*stride - 2*padding + dilation*(K - 1) + 1 + output_padding.
 
-    stride, padding, output_padding and dilation are one number, or one for each axis; padding is also a pair (begin, end) for each axis.
+    stride, padding, output_padding and dilation are one number, or one for each axis; padding is also a
+    pair (begin, end) for each axis.
 
     [options]
 

@@ -12,7 +12,8 @@ import numpy
 
 from . import _arrays, _library, _picture
 from ._arrays import Form, Operand
-from ._functions import Activation, Ints, Padding, Piece, Scratch, compute, strides_of
+from ._call import Piece, compute, strides_of
+from ._functions import Activation, Ints, Padding, Scratch
 from ._library import INT64_MAX, Memory, lib
 from ._native import KEEP_BYTES, NativePlan, Strides, for_strides
 from ._problem import Description, Shape, describe, set_strides
