@@ -57,7 +57,8 @@ struct tilefold_cpu_algorithm {
 /* Ends with NULL. Of equals the first wins. */
 extern const tilefold_cpu_algorithm *const tilefold_cpu_algorithms[];
 
-extern const tilefold_cpu_algorithm tilefold_cpu_unfold, tilefold_cpu_in_place, tilefold_cpu_halo, tilefold_cpu_direct,
-    tilefold_cpu_depthwise, tilefold_cpu_depthwise_pixels, tilefold_cpu_depthwise_row, tilefold_cpu_winograd;
+extern const tilefold_cpu_algorithm tilefold_cpu_unfold, tilefold_cpu_in_place, tilefold_cpu_copied_rows,
+    tilefold_cpu_halo, tilefold_cpu_direct, tilefold_cpu_depthwise, tilefold_cpu_depthwise_pixels,
+    tilefold_cpu_depthwise_row, tilefold_cpu_winograd;
 
 #endif /* TILEFOLD_CPU_ALGORITHM_H */

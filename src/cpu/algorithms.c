@@ -8,6 +8,7 @@
 const tilefold_cpu_algorithm *const tilefold_cpu_algorithms[] = {
     &tilefold_cpu_unfold,
     &tilefold_cpu_in_place,
+    &tilefold_cpu_copied_rows,
     &tilefold_cpu_halo,
     &tilefold_cpu_direct,
     &tilefold_cpu_depthwise,

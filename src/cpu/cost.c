@@ -262,7 +262,7 @@ static double count_segments(const shape *s) {
 /* To find where a row begins. */
 static const double pointer_cycles = 4;
 
-double tilefold_cpu_estimate_rows(const shape *s, const tilefold_cpu_plan *p) {
+static double rows_cycles(const shape *s, const tilefold_cpu_plan *p, double conflicts) {
     sizes z = get_sizes(s, p);
     double calls = z.tiles * ceil_div(z.tile_positions, p->operand_width);
     double channels = z.k / fmax(1, (double)s->taps) / z.blocks, around = (double)s->part[2].taps - 1;
@@ -273,11 +273,23 @@ double tilefold_cpu_estimate_rows(const shape *s, const tilefold_cpu_plan *p) {
                  .box_bytes = z.tile_positions * (1 + (outer - 1) / 2) * channels * 4,
                  .extra_loads = 0.5,
                  .segments = count_segments(s),
-                 .conflicts = row_conflicts(s)};
+                 .conflicts = conflicts};
     double cycles = product_cycles(s, p, &z, &o);
     cycles += z.m * (double)s->taps * z.column_tiles * ceil_div(z.blocks, fmax(1, (double)s->taps)) * pointer_cycles;
     cycles += z.m * z.n * store_cycles(s, p, fmin(z.m / calls, (double)s->part[2].count));
     return cycles + weight_cycles(s, p, &z, z.tiles);
+}
+
+double tilefold_cpu_estimate_rows(const shape *s, const tilefold_cpu_plan *p) {
+    return rows_cycles(s, p, row_conflicts(s));
+}
+
+double tilefold_cpu_estimate_copied_rows(const shape *s, const tilefold_cpu_plan *p, double copied) {
+    const tilefold_geometry *g = s->geometry;
+    sizes z = get_sizes(s, p);
+    double channels = (double)g->in_channels, run = fmin(channels, (double)p->block.channels);
+    copy_cost cost = g->in_channel == 1 ? side_by_side : fabs((double)g->in_axis[2]) == 1 ? turned : gathered;
+    return rows_cycles(s, p, 1) + z.m * copied * channels * z.column_tiles * copy_cycles(cost, run);
 }
 
 double tilefold_cpu_estimate_halo(const shape *s, const tilefold_cpu_plan *p) {

@@ -24,6 +24,8 @@ double tilefold_cpu_estimate(const tilefold_cpu_shape *shape, const tilefold_cpu
 /* For the records. */
 double tilefold_cpu_estimate_unfold(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan);
 double tilefold_cpu_estimate_rows(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan);
+/* With `copied` positions of the input copied for each output position. */
+double tilefold_cpu_estimate_copied_rows(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan, double copied);
 double tilefold_cpu_estimate_halo(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan);
 double tilefold_cpu_estimate_depthwise(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan);
 double tilefold_cpu_estimate_depthwise_pixels(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan);

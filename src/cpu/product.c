@@ -141,7 +141,7 @@ static void skip_positions(tilefold_cursor *cursor, const tilefold_tile *tile, i
 }
 
 static void begin_panels(tilefold_product *p) {
-    p->next = tilefold_cursor_at(p->tile, p->tile->position_begin);
+    p->next = p->start;
     p->left = p->positions;
     p->each = p->positions / p->panels;
     p->rest = p->positions % p->panels;

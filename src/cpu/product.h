@@ -74,9 +74,10 @@ struct tilefold_operand_kind {
     void (*panel)(tilefold_product *p, int64_t index, tilefold_position_panel *panel);
 };
 
-/* For kinds whose box is all of a tile, in panels of operand_width positions: as even as can be in rows, full ones in lanes. */
+/* For kinds whose panels are operand_width positions of the box, whatever their rows: as even as can be in rows, full ones in
+ * lanes. */
 int64_t tilefold_product_whole_tile(const tilefold_product *p, const tilefold_cursor *cursor, int64_t left);
-/* Fills in `at` and `count` of a panel of such a box; panels come in order, from 0 on. */
+/* Fills in `at` and `count`; panels come in order, from 0 on. */
 void tilefold_product_place_panel(tilefold_product *p, int64_t index, tilefold_position_panel *panel);
 
 void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena,
