@@ -27,7 +27,7 @@
 
 #include <math.h>
 
-enum { STEP = 4, SPAN = 6, TAPS = 3, RUN = 4, MAX_COLUMNS = TILEFOLD_MAX_VECTORS * TILEFOLD_MAX_LANES };
+enum { STEP = 4, SPAN = 6, TAPS = 3, IN_RUN = 7, OUT_RUN = 8, MAX_COLUMNS = TILEFOLD_MAX_VECTORS * TILEFOLD_MAX_LANES };
 
 /* How a problem is taken. */
 typedef struct form {
@@ -191,7 +191,7 @@ static int64_t channel_pitch(int64_t channels) {
 typedef struct places {
     tilefold_block_size block; /* of the chain over outer taps and channels */
     int64_t chunk;             /* channels that are transformed at once */
-    int64_t run;               /* positions of a row that are transformed at once */
+    int64_t run, out_run;      /* positions of a row that are transformed at once, of inputs and of products */
     int64_t pitch;
     int64_t values, halo, rows_done, pointers, segments, products, weight, stage, bias, zeros, bytes;
 } places;
@@ -207,7 +207,8 @@ static bool reserve(int64_t *at, int64_t *place, int64_t count, int64_t each, in
 static bool find_places(const form *f, int64_t channels, const tilefold_cpu_plan *plan, places *p) {
     *p = (places){.block = {tilefold_min(plan->block.taps, f->taps), tilefold_min(plan->block.channels, channels)}};
     p->chunk = tilefold_min(p->block.channels, TILEFOLD_CHANNEL_BLOCK);
-    p->run = tilefold_min(plan->tiling.positions, RUN);
+    p->run = tilefold_min(plan->tiling.positions, IN_RUN);
+    p->out_run = tilefold_min(plan->tiling.positions, OUT_RUN);
     p->pitch = channel_pitch(p->block.channels);
     int64_t positions = plan->tiling.positions, floats = sizeof(float), at = 0;
     int64_t halo = f->span * (STEP * p->run + SPAN - STEP) * round_channels(p->chunk);
@@ -220,7 +221,7 @@ static bool find_places(const form *f, int64_t channels, const tilefold_cpu_plan
                    sizeof(tilefold_segment)) &&
            reserve(&at, &p->products, f->products * positions, columns, floats) &&
            reserve(&at, &p->weight, plan->prepacked ? 0 : f->products * block, plan->nr, floats) &&
-           reserve(&at, &p->stage, f->unit * STEP * p->run, plan->nr, floats) &&
+           reserve(&at, &p->stage, f->unit * STEP * p->out_run, plan->nr, floats) &&
            reserve(&at, &p->bias, MAX_COLUMNS, 1, floats) && reserve(&at, &p->zeros, MAX_COLUMNS, 1, floats) &&
            reserve(&at, &p->bytes, 0, 0, 0);
 }
@@ -248,10 +249,10 @@ typedef struct position_run {
 
 static float *floats_at(const winograd *w, int64_t place) { return (float *)(w->arena + place); }
 
-static position_run run_at(const winograd *w, int64_t first) {
+static position_run run_at(const winograd *w, int64_t first, int64_t most) {
     int64_t position = w->tile->position_begin + first, row = position / w->columns, x = position % w->columns;
     position_run run = {.first = first, .count = tilefold_min(w->columns - x, w->positions - first)};
-    run.count = tilefold_min(run.count, w->at.run);
+    run.count = tilefold_min(run.count, most);
     run.q[0] = row / w->rows;
     run.q[1] = row % w->rows * w->form.unit;
     run.q[2] = x * STEP;
@@ -339,7 +340,7 @@ static void transform_inputs(const winograd *w) {
         for (int64_t channel = w->block.channel_begin; channel < w->block.channel_end; channel += w->at.chunk) {
             int64_t channels = tilefold_min(w->at.chunk, w->block.channel_end - channel);
             for (int64_t first = 0; first < w->positions;) {
-                position_run run = run_at(w, first);
+                position_run run = run_at(w, first, w->at.run);
                 transform_run(w, &run, tap, channel, channels);
                 first += run.count;
             }
@@ -440,7 +441,8 @@ static void store_run(const winograd *w, const panel *p, const position_run *run
     const tilefold_axis_part *part = w->tile->part;
     const float *stage = floats_at(w, w->at.stage);
     int64_t width = tilefold_min(STEP * run->count, part[2].count - run->q[2]);
-    for (int64_t y = 0; y < w->form.unit && run->q[1] + y < part[1].count; y++, stage += STEP * w->at.run * p->width) {
+    for (int64_t y = 0; y < w->form.unit && run->q[1] + y < part[1].count;
+         y++, stage += STEP * w->at.out_run * p->width) {
         tilefold_cursor cursor = {{run->q[0], run->q[1] + y, run->q[2]}};
         tilefold_cpu_store_tile(w->work, w->tile, &cursor, width, p->runs, p->run_count, stage, p->width);
     }
@@ -453,7 +455,7 @@ static void transform_products(const winograd *w, const panel *p, const position
     float *direct = direct_output(w, p, run);
     tilefold_winograd_tile tile = {.bias = floats_at(w, w->at.bias),
                                    .out = floats_at(w, w->at.stage),
-                                   .out_row = STEP * w->at.run * p->width,
+                                   .out_row = STEP * w->at.out_run * p->width,
                                    .out_step = p->width,
                                    .lanes = p->width,
                                    .low = g->clamp_low,
@@ -472,7 +474,7 @@ static void transform_products(const winograd *w, const panel *p, const position
 
 static void transform_outputs(const winograd *w, const panel *p) {
     for (int64_t first = 0; first < w->positions;) {
-        position_run run = run_at(w, first);
+        position_run run = run_at(w, first, w->at.out_run);
         transform_products(w, p, &run);
         first += run.count;
     }
