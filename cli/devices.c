@@ -49,6 +49,8 @@ static void write_json(tilefold_cli_json *json, const tilefold_device_info *info
         tilefold_cli_json_integer(json, "max_workgroup_size", info->max_workgroup_size);
         tilefold_cli_json_integer(json, "subgroup_size", info->subgroup_size);
         tilefold_cli_json_boolean(json, "storage16", info->storage16);
+        tilefold_cli_json_boolean(json, "same_bits_as_cpu", info->same_bits_as_cpu);
+        if (!info->same_bits_as_cpu) tilefold_cli_json_string(json, "other_bits", info->other_bits);
     }
     tilefold_cli_json_close(json, '}');
 }
@@ -77,6 +79,7 @@ static void print_text(const tilefold_device_info *info) {
         printf("  %-12s %d invocations at most, in subgroups of %d; %" PRId64 " of them along an axis\n", "workgroups",
                (int)info->max_workgroup_size, (int)info->subgroup_size, info->max_workgroups);
         printf("  %-12s %s\n", "2-byte types", info->storage16 ? "by themselves" : "by words");
+        printf("  %-12s %s%s\n", "bits", info->same_bits_as_cpu ? "the CPU's" : "its own: ", info->other_bits);
     }
     print_bytes("memory", info->memory_bytes);
 }

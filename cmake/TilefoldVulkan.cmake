@@ -16,8 +16,8 @@ function(tilefold_shader made source)
     file(APPEND ${variants} "${made} ${words} ${source}.comp\n")
     add_custom_command(OUTPUT ${header}
         COMMAND ${TILEFOLD_GLSLC} ${options} -mfmt=c ${folder}/${source}.comp -o ${header}
-        DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/partial.glsl ${folder}/tensors.glsl
-            ${folder}/unfolded.glsl
+        DEPENDS ${folder}/${source}.comp ${folder}/job.glsl ${folder}/multiply_add.glsl ${folder}/partial.glsl
+            ${folder}/tensors.glsl ${folder}/unfolded.glsl
         COMMENT "Compiling shader ${made}" VERBATIM)
     list(APPEND TILEFOLD_SHADERS ${header})
     set(TILEFOLD_SHADERS ${TILEFOLD_SHADERS} PARENT_SCOPE)
@@ -53,6 +53,7 @@ macro(tilefold_vulkan)
             tilefold_shader(unfold3d${half} unfold -DTEXTURE3D ${texels})
         endforeach()
         tilefold_shader(peak peak)
+        tilefold_shader(probe probe)
         list(APPEND have TILEFOLD_HAVE_VULKAN)
         list(APPEND dependencies ${CMAKE_DL_LIBS})
         list(APPEND sources
@@ -69,6 +70,7 @@ macro(tilefold_vulkan)
             src/vulkan/memory.c
             src/vulkan/peak.c
             src/vulkan/plan.c
+            src/vulkan/probe.c
             src/vulkan/record.c
             src/vulkan/sets.c
             src/vulkan/spirv.c

@@ -62,7 +62,10 @@
  * bits depend on neither limit, threads, instruction set, algorithm, layout nor prepacking. Which NaN a NaN is (its sign
  * and payload) is not promised. tilefold_selftest() says whether a build does so on the machine it stands on. A Vulkan device
  * computes the same chain in the same order, whatever the limit, algorithm, storage and layout, so its bits depend on none of
- * these either; but it may round a product before it is added, or take subnormal numbers for zeros.
+ * these either; but it may round a product before it is added, or take subnormal numbers for zeros. Where its driver lets shaders
+ * declare that subnormal numbers, signed zeros, infinities and NaN are kept and sums rounded to nearest even, and its fma() is found
+ * to be fused by sums that are tried when it is opened, they are the CPU's bits: device_info.same_bits_as_cpu, and
+ * tilefold_selftest() holds it to that.
  *
  * MEMORY. plan_options.scratch_limit_bytes bounds everything that tilefold allocates or is handed to carry the operation
  * out: tiles, packing panels, partial sums, tables and the plan itself. Outside it are the tensors and the packed weights,
@@ -362,6 +365,8 @@ typedef struct tilefold_device_info {
     int32_t max_workgroup_size;           /* Vulkan: invocations of one workgroup */
     bool storage16;                       /* Vulkan: 2-byte elements are read and written by themselves, not by words */
     uint8_t reserved[3];
+    bool same_bits_as_cpu; /* THE SAME BITS above hold on it, fused and with subnormal numbers */
+    char other_bits[127];  /* why they do not, in a line; "" where they do */
 } tilefold_device_info;
 
 /* All zero but the size. */
@@ -373,8 +378,8 @@ static inline void tilefold_device_info_init(tilefold_device_info *info) {
 /* How many devices there are: the CPU, which is device 0 and always there, and the Vulkan devices. */
 TILEFOLD_API size_t tilefold_device_count(void);
 
-/* Fills in *info, which was set up by its _init, for device number 0 <= number < tilefold_device_count(). INVALID_ARGUMENT for
- * its struct_size, NO_DEVICE for the number. */
+/* Fills in *info, which was set up by its _init, for device number 0 <= number < tilefold_device_count(). A Vulkan device is opened
+ * for that, once in a process. INVALID_ARGUMENT for its struct_size, NO_DEVICE for the number. */
 TILEFOLD_API tilefold_status tilefold_get_device_info(size_t number, tilefold_device_info *info,
                                                       tilefold_message *message);
 
@@ -580,8 +585,8 @@ typedef bool (*tilefold_selftest_report)(void *user, const char *problem, const 
  * few hundred small problems of every kind with the SHA-256 of each output, computed once from the formulas above without the
  * library; this computes them all, each by several algorithms, layouts and limits, with the context's instruction set,
  * threads and allocator, and compares. It takes about a second, and at most 8 MiB at a time from the allocator. report may be NULL.
- * OK where all agree; DISAGREEMENT where one does not; UNSUPPORTED on a device that does not promise the bits of the CPU;
- * CANCELLED; the errors of tilefold_convolve(). */
+ * OK where all agree; DISAGREEMENT where one does not; UNSUPPORTED, with the reason, on a device that does not promise the bits of
+ * the CPU (device_info.same_bits_as_cpu); CANCELLED; the errors of tilefold_convolve(). */
 TILEFOLD_API tilefold_status tilefold_selftest(tilefold_context *context, tilefold_selftest_report report, void *user,
                                                tilefold_message *message);
 

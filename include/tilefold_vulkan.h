@@ -77,7 +77,8 @@ typedef struct tilefold_vulkan_options {
     VkDevice device;
     bool storage_16bit_enabled;        /* the device was made with storageBuffer16BitAccess */
     bool external_memory_host_enabled; /* and with VK_EXT_external_memory_host */
-    bool float_controls_enabled;       /* and with VK_KHR_shader_float_controls, or for Vulkan 1.2 or later */
+    bool float_controls_enabled; /* and with VK_KHR_shader_float_controls, or for Vulkan 1.2 or later: without, results
+                                          are not known to have the CPU's bits; with, opening the context may use the queue */
     uint8_t reserved[1];
     uint32_t queue_family;          /* a family that computes */
     VkQueue queue;                  /* VK_NULL_HANDLE: plans can only be recorded */

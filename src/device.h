@@ -29,6 +29,8 @@ typedef struct tilefold_device {
     tilefold_status (*open)(tilefold_context *context, const tilefold_context_options *options,
                             const void *device_options, tilefold_message *message);
     void (*close)(tilefold_context *context);
+    /* Why outputs have other bits than tilefold.h promises of the CPU; NULL where they have the same. */
+    const char *(*other_bits)(const tilefold_context *context);
 
     /* Decides how to compute plan->geometry, which it may fold, and fills in plan->state and plan->info, all but the fields
      * the core fills in: output_size, scratch_limit_bytes, plan_bytes, full_unfold_bytes, phases, macs, and of exact arithmetic

@@ -202,7 +202,7 @@ static const tilefold_versioned device_info_kind = {.name = "device info",
                                                     .bytes = sizeof(tilefold_device_info),
                                                     .least = offsetof(tilefold_device_info, name),
                                                     RESERVED(tilefold_device_info, reserved)};
-TILEFOLD_ENDS_WITH(tilefold_device_info, reserved);
+TILEFOLD_ENDS_WITH(tilefold_device_info, other_bits);
 
 void tilefold_device_info_init_sized(tilefold_device_info *info, size_t struct_size) {
     tilefold_device_info defaults;

@@ -18,7 +18,7 @@
 #include "oracle.h"
 
 #ifdef TILEFOLD_HAVE_VULKAN
-#include <tilefold_vulkan.h>
+#include "vulkan_exact.h"
 #endif
 
 /* ------------------------------------------------------------------------------------------------------ contexts ---- */
@@ -115,7 +115,8 @@ static void tiny_limits(tilefold_vulkan_limits *limits) {
     limits->storage_16bit = false;
 }
 
-/* With the limits that TILEFOLD_TEST_LIMITS names: a preset, or "tiny". */
+/* With the limits that TILEFOLD_TEST_LIMITS names, a preset or "tiny"; and where TILEFOLD_TEST_EXACT_FMA is set, by shaders that
+ * have the CPU's bits on any device. */
 static tilefold_status create_vulkan_context(const tilefold_context_options *options, tilefold_context **context,
                                              tilefold_message *message) {
     tilefold_vulkan_options vulkan;
@@ -129,7 +130,9 @@ static tilefold_status create_vulkan_context(const tilefold_context_options *opt
         tiny_limits(&limits);
     else if (named)
         status = tilefold_vulkan_limits_preset(named, &limits, message);
-    return status ? status : tilefold_vulkan_context_create(options, &vulkan, context, message);
+    if (status) return status;
+    if (getenv("TILEFOLD_TEST_EXACT_FMA")) return exact_open(&limits, context, message);
+    return tilefold_vulkan_context_create(options, &vulkan, context, message);
 }
 #else
 static tilefold_status create_vulkan_context(const tilefold_context_options *options, tilefold_context **context,
@@ -166,6 +169,9 @@ void close_contexts(void) {
         if (*kept) tilefold_context_destroy(*kept);
         *kept = NULL;
     }
+#ifdef TILEFOLD_HAVE_VULKAN
+    exact_close();
+#endif
 }
 
 /* --------------------------------------------------------------------------------------------------------- plans ---- */
@@ -407,7 +413,7 @@ static bool has_subnormals(const tensors *t) {
 }
 
 void *reference_output(tensors *t) {
-    if (!on_vulkan()) return expected_output(t);
+    if (!on_vulkan() || getenv("TILEFOLD_TEST_EXACT_FMA")) return expected_output(t);
     const arithmetic *a = get_arithmetic();
     if (a->keeps_subnormals || !has_subnormals(t))
         return a->rounds_twice ? expected_output_rounded_twice(t) : expected_output(t);

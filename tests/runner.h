@@ -95,7 +95,8 @@ bool finish_execution(prepared *p);
 
 /* The output that every way must have, bit for bit; the caller frees it: the chain of the oracle. A Vulkan device may round
  * each product of it before adding, which is tried, and then so does the oracle. Where it takes subnormal numbers for zeros, and
- * the data has some, it is what one way gives, which must agree with float64. NULL where that fails. */
+ * the data has some, it is what one way gives, which must agree with float64. NULL where that fails. With
+ * TILEFOLD_TEST_EXACT_FMA in the environment a Vulkan device does neither. */
 void *reference_output(tensors *t);
 
 /* check_against_double(), but for data with subnormal numbers on Vulkan: a device may take those for zeros. */

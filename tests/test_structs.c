@@ -88,12 +88,27 @@ static void test_layout(void **state) {
                                   MEMBER(C, allocator.release), MEMBER(C, allocator.user), MEMBER(C, parallel_for.run),
                                   MEMBER(C, parallel_for.user), MEMBER(C, parallel_for.threads), END(C)});
     typedef tilefold_device_info D;
-    check_layout((const member[]){MEMBER(D, struct_size), MEMBER(D, kind), MEMBER(D, index), MEMBER(D, name),
-                                  MEMBER(D, threads), MEMBER(D, isa), MEMBER(D, isa_mask), MEMBER(D, subgroup_size),
-                                  MEMBER(D, l1_bytes), MEMBER(D, l2_bytes), MEMBER(D, l3_bytes),
-                                  MEMBER(D, max_buffer_bytes), MEMBER(D, memory_bytes), MEMBER(D, shared_memory_bytes),
-                                  MEMBER(D, max_workgroups), MEMBER(D, max_workgroup_size), MEMBER(D, storage16),
-                                  MEMBER(D, reserved), END(D)});
+    check_layout((const member[]){MEMBER(D, struct_size),
+                                  MEMBER(D, kind),
+                                  MEMBER(D, index),
+                                  MEMBER(D, name),
+                                  MEMBER(D, threads),
+                                  MEMBER(D, isa),
+                                  MEMBER(D, isa_mask),
+                                  MEMBER(D, subgroup_size),
+                                  MEMBER(D, l1_bytes),
+                                  MEMBER(D, l2_bytes),
+                                  MEMBER(D, l3_bytes),
+                                  MEMBER(D, max_buffer_bytes),
+                                  MEMBER(D, memory_bytes),
+                                  MEMBER(D, shared_memory_bytes),
+                                  MEMBER(D, max_workgroups),
+                                  MEMBER(D, max_workgroup_size),
+                                  MEMBER(D, storage16),
+                                  MEMBER(D, reserved),
+                                  MEMBER(D, same_bits_as_cpu),
+                                  MEMBER(D, other_bits),
+                                  END(D)});
     typedef tilefold_plan_options O;
     check_layout((const member[]){MEMBER(O, struct_size), MEMBER(O, scratch_limit_bytes), MEMBER(O, max_buffer_bytes),
                                   MEMBER(O, algorithm), MEMBER(O, storage), MEMBER(O, prepack_weights),

@@ -14,10 +14,10 @@
 #include <cmocka.h>
 
 #include <dlfcn.h>
-#include <tilefold_vulkan.h>
 
 #include "counting.h"
 #include "runner.h"
+#include "vulkan/vulkan.h"
 
 /* ------------------------------------------------------------------------------------------------------- faults ---- */
 
@@ -171,6 +171,15 @@ static tilefold_status open_context(run *r) {
     return tilefold_vulkan_context_create(&options, &vulkan, &r->context, &r->message);
 }
 
+/* As opening a device does where all modes can be declared. */
+static tilefold_status try_arithmetic(run *r) {
+    uint32_t untouched = 0x5a5a, found = untouched;
+    tilefold_status status = tilefold_vulkan_probe(r->context->state, &found, &r->message);
+    if (status) assert_int_equal(found, untouched);
+    if (!status) assert_in_range(found, 0, TILEFOLD_VULKAN_ARITHMETIC);
+    return status;
+}
+
 static int64_t least_scratch(run *r, tilefold_plan_options *options, tilefold_status *status) {
     options->scratch_limit_bytes = 1 << 24;
     *status = tilefold_plan_create(r->context, &r->tensors->made.problem, options, &r->plan, &r->message);
@@ -275,7 +284,7 @@ static tilefold_status keep_cache(run *r) {
 }
 
 typedef tilefold_status (*step)(run *r);
-static const step copied_steps[] = {open_context, make_a_plan, execute, keep_cache, NULL};
+static const step copied_steps[] = {open_context, try_arithmetic, make_a_plan, execute, keep_cache, NULL};
 static const step bound_steps[] = {open_context, make_a_plan, import_tensors, bind_plan,
                                    run_binding,  run_binding, keep_cache,     NULL};
 

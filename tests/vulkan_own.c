@@ -41,6 +41,8 @@ static void make_device(own_device *own, bool storage16) {
     own->storage16 = storage16 && half.storageBuffer16BitAccess;
     half = (VkPhysicalDevice16BitStorageFeatures){.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
                                                   .storageBuffer16BitAccess = own->storage16};
+    own->float64 = features.features.shaderFloat64;
+    VkPhysicalDeviceFeatures enabled = {.shaderFloat64 = own->float64};
     float priority = 1;
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                      .queueCount = 1,
@@ -48,7 +50,8 @@ static void make_device(own_device *own, bool storage16) {
     VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                .pNext = &half,
                                .queueCreateInfoCount = 1,
-                               .pQueueCreateInfos = &queue};
+                               .pQueueCreateInfos = &queue,
+                               .pEnabledFeatures = &enabled};
     assert_int_equal(own->CreateDevice(own->physical, &info, NULL, &own->device), VK_SUCCESS);
     own->GetDeviceQueue(own->device, 0, 0, &own->queue);
     VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};

@@ -20,10 +20,10 @@ typedef struct own_device {
     VkDevice device;
     VkQueue queue; /* of family 0, which computes on every device with one family */
     VkCommandPool pool;
-    bool storage16;
+    bool storage16, float64; /* features that are there and enabled */
 } own_device;
 
-/* Opens the first device; with storageBuffer16BitAccess where asked for and there. Fails the test where something does. */
+/* Opens the first device; with storageBuffer16BitAccess where asked for and there, and shaderFloat64 where it is there. Fails the test where something does. */
 own_device own_open(bool storage16);
 void own_close(own_device *own);
 

@@ -31,6 +31,7 @@ static void describe(size_t index, tilefold_device_info *info) {
     info->l2_bytes = machine->l2_bytes;
     info->l3_bytes = machine->l3_bytes;
     info->memory_bytes = machine->memory_bytes;
+    info->same_bits_as_cpu = true;
 }
 
 static void run_serially(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count) {
@@ -235,6 +236,11 @@ static tilefold_status measure_peak(tilefold_context *context, double *flops_per
     return TILEFOLD_OK;
 }
 
+static const char *get_other_bits(const tilefold_context *context) {
+    (void)context;
+    return NULL;
+}
+
 const tilefold_device tilefold_cpu_device = {
     .kind = TILEFOLD_CPU,
     .context_bytes = sizeof(tilefold_cpu_context),
@@ -243,6 +249,7 @@ const tilefold_device tilefold_cpu_device = {
     .describe = describe,
     .open = open_cpu,
     .close = close_cpu,
+    .other_bits = get_other_bits,
     .plan = plan_problem,
     .release = release_plan,
     .print = tilefold_cpu_print,

@@ -236,8 +236,10 @@ static tilefold_status run_line(selftest *test, const char *line, uint32_t numbe
 tilefold_status tilefold_selftest_lines(tilefold_context *context, const char *const *lines,
                                         tilefold_selftest_report report, void *user, tilefold_message *message) {
     if (!context) return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "context is NULL");
-    if (context->device->kind != TILEFOLD_CPU)
-        return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "this device does not promise the bits of the CPU");
+    const char *other_bits = context->device->other_bits(context);
+    if (other_bits)
+        return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "this device does not promise the bits of the CPU: %s",
+                             other_bits);
     selftest test = {.context = context, .report = report, .user = user};
     tilefold_status status = TILEFOLD_OK;
     for (uint32_t number = 0; status == TILEFOLD_OK && lines[number]; number++)

@@ -7,8 +7,7 @@
 
 #include <stddef.h>
 
-/* SPIR-V words, made from shaders/ when the library is built. Of each there are two: without and with 16-bit storage; but those
- * that unfold into images never need that, and are for texels of 32 and of 16 bits. */
+/* SPIR-V words. */
 static const uint32_t implicit_words[] =
 #include "implicit.h"
     ;
@@ -70,6 +69,10 @@ static const uint32_t direct16_words[] =
 #include "direct16.h"
     ;
 
+static const uint32_t probe_words[] =
+#include "probe.h"
+    ;
+
 /* With its modes declared each must fit the room that a context has for it. */
 #define FITS(bytes) ((bytes) / 4 + TILEFOLD_VULKAN_MODE_WORDS <= TILEFOLD_VULKAN_MODULE_WORDS)
 #define SHADER(name)                                                                                                   \
@@ -77,10 +80,7 @@ static const uint32_t direct16_words[] =
 #define SHADERS(name)                                                                                                  \
     { SHADER(name), SHADER(name##16) }
 
-static const struct {
-    const uint32_t *words;
-    size_t count;
-} shaders[TILEFOLD_VULKAN_SHADERS][2] = {
+static const tilefold_vulkan_modules shaders = {
     [TILEFOLD_VULKAN_IMPLICIT] = SHADERS(implicit),
     [TILEFOLD_VULKAN_UNFOLDED] = SHADERS(unfolded),
     [TILEFOLD_VULKAN_UNFOLDED_2D] = SHADERS(unfolded2d),
@@ -91,6 +91,7 @@ static const struct {
     [TILEFOLD_VULKAN_UNFOLD_2D] = SHADERS(unfold2d),
     [TILEFOLD_VULKAN_UNFOLD_3D] = SHADERS(unfold3d),
     [TILEFOLD_VULKAN_DIRECT] = SHADERS(direct),
+    [TILEFOLD_VULKAN_PROBE] = {SHADER(probe)},
 };
 
 static VkResult create_layouts(tilefold_vulkan_context *context) {
@@ -133,6 +134,7 @@ tilefold_status tilefold_vulkan_create_objects(tilefold_vulkan_context *context,
     VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
                                       .initialDataSize = cache ? cache_bytes : 0,
                                       .pInitialData = cache};
+    context->shaders = &shaders;
     VkResult result = create_layouts(context);
     if (result != VK_SUCCESS) return tilefold_vulkan_fail(message, result, "making the pipeline layout");
     result = context->vk.CreatePipelineCache(context->device, &info, NULL, &context->cache);
@@ -211,8 +213,9 @@ static VkResult get_module(tilefold_vulkan_context *context, tilefold_vulkan_sha
     VkShaderModule *kept = &context->modules[shader][half];
     VkResult result = VK_SUCCESS;
     if (!*kept) {
-        size_t words = tilefold_vulkan_declare_modes(shaders[shader][half].words, shaders[shader][half].count,
-                                                     context->traits.float_modes, context->module_words);
+        const tilefold_vulkan_module *from = &(*context->shaders)[shader][half];
+        size_t words = tilefold_vulkan_declare_modes(from->words, from->count, context->traits.float_modes,
+                                                     context->module_words);
         VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
                                          .codeSize = words * sizeof(uint32_t),
                                          .pCode = context->module_words};

@@ -13,8 +13,12 @@
 typedef struct listed {
     char name[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE];
     tilefold_vulkan_traits traits;
+    bool tried; /* how it computes, by opening it */
+    bool same_bits;
+    tilefold_message other_bits;
 } listed;
 
+static pthread_mutex_t try_lock = PTHREAD_MUTEX_INITIALIZER; /* of the last three */
 static pthread_once_t list_once = PTHREAD_ONCE_INIT;
 static listed list[TILEFOLD_VULKAN_MAX_DEVICES];
 static uint32_t list_count;
@@ -36,8 +40,34 @@ static size_t count_devices(void) {
     return list_count;
 }
 
+/* Opens the device, which finds out. One that cannot be opened is not known to have the CPU's bits. */
+static void try_device(listed *device, size_t index) {
+    tilefold_context_options options;
+    tilefold_context_options_init(&options);
+    options.device = TILEFOLD_VULKAN;
+    options.device_index = (int32_t)index;
+    tilefold_context *context;
+    device->tried = true;
+    if (tilefold_context_create(&options, &context, &device->other_bits) != TILEFOLD_OK) return;
+    const char *other_bits = ((const tilefold_vulkan_context *)context->state)->other_bits;
+    device->same_bits = !other_bits;
+    snprintf(device->other_bits.text, sizeof device->other_bits.text, "%s", other_bits ? other_bits : "");
+    tilefold_context_destroy(context);
+}
+
+static void describe_bits(size_t index, tilefold_device_info *info) {
+    listed *device = &list[index];
+    pthread_mutex_lock(&try_lock);
+    if (!device->tried) try_device(device, index);
+    pthread_mutex_unlock(&try_lock);
+    info->same_bits_as_cpu = device->same_bits;
+    snprintf(info->other_bits, sizeof info->other_bits, "%.*s", (int)sizeof info->other_bits - 1,
+             device->other_bits.text);
+}
+
 static void describe(size_t index, tilefold_device_info *info) {
     const tilefold_vulkan_traits *traits = &list[index].traits;
+    describe_bits(index, info);
     snprintf(info->name, sizeof info->name, "%s", list[index].name);
     info->max_buffer_bytes = traits->max_binding_bytes;
     info->memory_bytes = traits->memory_bytes;
@@ -186,6 +216,12 @@ static tilefold_status check_vulkan_options(const tilefold_vulkan_options *optio
     return tilefold_vulkan_check_limits(options->limits, message);
 }
 
+static void close_vulkan(tilefold_context *context) {
+    tilefold_vulkan_context *vulkan = context->state;
+    pthread_mutex_destroy(&vulkan->lock);
+    close_device(vulkan);
+}
+
 static tilefold_status open_vulkan(tilefold_context *context, const tilefold_context_options *options,
                                    const void *device_options, tilefold_message *message) {
     tilefold_vulkan_context *vulkan = context->state;
@@ -207,10 +243,13 @@ static tilefold_status open_vulkan(tilefold_context *context, const tilefold_con
         status = make_device(vulkan, &context->allocator, options->device_index, wanted.limits, message);
     if (!status)
         status = tilefold_vulkan_create_objects(vulkan, wanted.pipeline_cache, wanted.pipeline_cache_bytes, message);
-    if (status)
+    if (status) {
         close_device(vulkan);
-    else
-        pthread_mutex_init(&vulkan->lock, NULL);
+        return status;
+    }
+    pthread_mutex_init(&vulkan->lock, NULL);
+    status = tilefold_vulkan_find_bits(vulkan, message);
+    if (status) close_vulkan(context);
     return status;
 }
 
@@ -226,10 +265,8 @@ tilefold_status tilefold_vulkan_context_create(const tilefold_context_options *o
     return tilefold_context_open(&on_vulkan, &full, context, message);
 }
 
-static void close_vulkan(tilefold_context *context) {
-    tilefold_vulkan_context *vulkan = context->state;
-    pthread_mutex_destroy(&vulkan->lock);
-    close_device(vulkan);
+static const char *get_other_bits(const tilefold_context *context) {
+    return ((const tilefold_vulkan_context *)context->state)->other_bits;
 }
 
 const tilefold_device tilefold_vulkan_device = {
@@ -241,6 +278,7 @@ const tilefold_device tilefold_vulkan_device = {
     .describe = describe,
     .open = open_vulkan,
     .close = close_vulkan,
+    .other_bits = get_other_bits,
     .plan = tilefold_vulkan_plan_problem,
     .release = tilefold_vulkan_release_plan,
     .print = tilefold_vulkan_print,

@@ -75,6 +75,9 @@ enum {
     TILEFOLD_VULKAN_MODE_WORDS = 32
 };
 
+/* And what a device is found to do: those, and that its fma() is fused. */
+enum { TILEFOLD_VULKAN_FUSES = 8, TILEFOLD_VULKAN_ARITHMETIC = 15 };
+
 /* Those that a device with VK_KHR_shader_float_controls has. */
 uint32_t tilefold_vulkan_get_float_modes(const tilefold_vulkan_functions *vk, VkPhysicalDevice device);
 
@@ -114,8 +117,17 @@ typedef enum tilefold_vulkan_shader {
     TILEFOLD_VULKAN_UNFOLD_2D,
     TILEFOLD_VULKAN_UNFOLD_3D,
     TILEFOLD_VULKAN_DIRECT,
+    TILEFOLD_VULKAN_PROBE, /* of the device's arithmetic */
     TILEFOLD_VULKAN_SHADERS
 } tilefold_vulkan_shader;
+
+/* Modules, made from shaders/ when the library is built. Of each shader there are two: without and with 16-bit storage; but those
+ * that unfold into images never need that, and are for texels of 32 and of 16 bits. */
+typedef struct tilefold_vulkan_module {
+    const uint32_t *words;
+    size_t count;
+} tilefold_vulkan_module;
+typedef tilefold_vulkan_module tilefold_vulkan_modules[TILEFOLD_VULKAN_SHADERS][2];
 
 /* The specialisation constants of the shaders, in the order of their ids. */
 typedef struct tilefold_vulkan_constants {
@@ -129,8 +141,9 @@ typedef struct tilefold_vulkan_pipeline {
     VkPipeline pipeline;
 } tilefold_vulkan_pipeline;
 
-/* As many as there are combinations: 3 types x (2 widths x 4 of the product, 5 x 2 of that by subgroups, 3 unfolds, 2 direct). */
-enum { TILEFOLD_VULKAN_MAX_PIPELINES = 69 };
+/* As many as there are combinations: 3 types x (2 widths x 4 of the product, 5 x 2 of that by subgroups, 3 unfolds, 2 direct), and the
+ * probe. */
+enum { TILEFOLD_VULKAN_MAX_PIPELINES = 70 };
 
 /* Of the largest shader with its modes declared. */
 enum { TILEFOLD_VULKAN_MODULE_WORDS = 16384 };
@@ -151,7 +164,9 @@ typedef struct tilefold_vulkan_context {
     char name[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE];
     VkDescriptorSetLayout set_layout;
     VkPipelineLayout layout;
-    VkShaderModule modules[TILEFOLD_VULKAN_SHADERS][2]; /* see context.c */
+    const tilefold_vulkan_modules *shaders;             /* the library's own, or a test's */
+    VkShaderModule modules[TILEFOLD_VULKAN_SHADERS][2]; /* those of them that were used */
+    const char *other_bits;                             /* why results have not the CPU's bits; NULL where they have */
     VkPipelineCache cache;
     VkCommandPool pool;
     VkCommandBuffer commands;
@@ -461,6 +476,20 @@ void tilefold_vulkan_show_to_host(const tilefold_vulkan_functions *vk, VkCommand
 
 /* binding.c: the bytes of a binding of so many chunks. */
 size_t tilefold_vulkan_binding_bytes(int64_t chunks);
+/* probe.c: tries the device's arithmetic, finds out of it TILEFOLD_VULKAN_ARITHMETIC. */
+tilefold_status tilefold_vulkan_probe(tilefold_vulkan_context *context, uint32_t *found, tilefold_message *message);
+/* Why a device of which shaders can declare so much, and which is found to do so much, gives other bits than the CPU; or NULL. */
+const char *tilefold_vulkan_judge_bits(uint32_t declared, uint32_t found);
+/* Both: sets context->other_bits. */
+tilefold_status tilefold_vulkan_find_bits(tilefold_vulkan_context *context, tilefold_message *message);
+
+/* What is tried: a * b + c, as bits, and what it shows. */
+typedef struct tilefold_vulkan_probe_sum {
+    uint32_t a, b, c, expected, shows;
+} tilefold_vulkan_probe_sum;
+enum { TILEFOLD_VULKAN_PROBE_SUMS = 36 };
+extern const tilefold_vulkan_probe_sum tilefold_vulkan_probe_sums[TILEFOLD_VULKAN_PROBE_SUMS];
+
 /* peak.c */
 tilefold_status tilefold_vulkan_measure_peak(tilefold_context *context, double *flops_per_second,
                                              tilefold_message *message);

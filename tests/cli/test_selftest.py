@@ -22,6 +22,9 @@ class Agreement(CommandLineTest):
         others = [run for run in report["runs"] if run["device"] != "cpu"]
         self.assertEqual([(run["device"], run["index"], run["name"]) for run in others],
                          [(device["kind"], device["index"], device["name"]) for device in devices[1:]])
+        for run, device in zip(others, devices[1:]):
+            self.assertEqual("left_out" in run, not device["same_bits_as_cpu"])
+            self.assertIn(device.get("other_bits", ""), run.get("left_out", ""))
 
     def test_json(self):
         report = self.succeed_json("selftest")
@@ -42,7 +45,8 @@ class Agreement(CommandLineTest):
         lines = self.succeed("selftest").splitlines()
         self.assertRegex(lines[0], r"\Acpu, portable, 1 thread: (\d+) of \1 outputs agree\Z")
         for line in lines:
-            self.assertRegex(line, r"\A(cpu, \w+, \d+ threads?: (\d+) of \2 outputs agree|vulkan:\d+, .*: left out: .*)\Z")
+            self.assertRegex(line, r"\A(cpu, \w+, \d+ threads?: (\d+) of \2 outputs agree|"
+                                   r"vulkan:\d+, .*: (left out: .+|(\d+) of \4 outputs agree))\Z")
 
     def test_misuse(self):
         self.fail_with(2, ["'now'"], "selftest", "now")

@@ -32,6 +32,10 @@ class Vulkan(CommandLineTest):
             self.assertGreaterEqual(device["subgroup_size"], 1)
             self.assertGreater(device["memory_bytes"], 0)
             self.assertIsInstance(device["storage16"], bool)
+            self.assertIsInstance(device["same_bits_as_cpu"], bool)
+            self.assertEqual("other_bits" in device, not device["same_bits_as_cpu"])
+            self.assertIn("its own: " + device["other_bits"] if "other_bits" in device else "the CPU's", text)
+            self.assertNotEqual(device.get("other_bits"), "")
 
     def test_what_only_the_cpu_has_is_null(self):
         self.save("in.npy", np.ones((1, 2, 8), np.float32))

@@ -28,6 +28,7 @@
 #endif
 #define OWN_WORKGROUP
 #include "job.glsl"
+#include "multiply_add.glsl"
 #include "tensors.glsl"
 #ifdef UNFOLDED
 #include "unfolded.glsl"
@@ -126,7 +127,7 @@ void main() {
             [[unroll]] for (int w = 0; w < WORDS; w++) b[w] = load_weight(right[w] + weight + c * job.weight_fold.w);
             [[unroll]] for (int j = 0; j < COLUMNS; j++) {
                 float one = subgroupShuffle(b[j / LANES], uint(j % LANES));
-                [[unroll]] for (int i = 0; i < ROWS; i++) sum[j * ROWS + i] = fma(a[i], one, sum[j * ROWS + i]);
+                [[unroll]] for (int i = 0; i < ROWS; i++) sum[j * ROWS + i] = multiply_add(a[i], one, sum[j * ROWS + i]);
             }
         }
         k += run;

@@ -6,7 +6,7 @@
 // share between columns.
 //
 //     sum[j] = FIRST ? bias[j] : the partial sum
-//     for k in [k_begin, k_end)        sum[j] = fma(input, weight[j], sum[j])
+//     for k in [k_begin, k_end)        sum[j] = multiply_add(input, weight[j], sum[j])
 //     LAST ? output = clamp(sum + 0) : keep the partial sum
 //
 // The same chain as the product's. COLUMNS_FIRST spreads the units of a position over neighbouring invocations, then positions;
@@ -14,6 +14,7 @@
 #define READS_INPUT
 #define WRITES_OUTPUT
 #include "job.glsl"
+#include "multiply_add.glsl"
 #include "tensors.glsl"
 #include "partial.glsl"
 
@@ -58,7 +59,7 @@ void main() {
             float value = 0.0;
             if (there) value = decode(input_bits(in_tap + c * job.in_tap.w));
             [[unroll]] for (int j = 0; j < COLUMNS; j++) {
-                sum[j] = fma(value, load_weight(weight[j] + weight_tap + c * job.weight_fold.w), sum[j]);
+                sum[j] = multiply_add(value, load_weight(weight[j] + weight_tap + c * job.weight_fold.w), sum[j]);
             }
         }
         k += count;

@@ -171,8 +171,15 @@ float end_chain(float sum) {
     return uintBitsToFloat(bits == 0x80000000u ? 0u : bits);
 }
 
+// Integers in the order of what is not a NaN. Of bits, as a device may compare subnormal numbers as zeros.
+int order_of(float value) {
+    int bits = floatBitsToInt(value);
+    return bits < 0 ? int(0x80000000u) - bits : bits;
+}
+
 // As on the CPU: a NaN stays a NaN.
 float activate(float value) {
-    value = value < job.clamp_range.x ? job.clamp_range.x : value;
-    return value > job.clamp_range.y ? job.clamp_range.y : value;
+    if ((floatBitsToUint(value) & 0x7fffffffu) > 0x7f800000u) return value;
+    value = order_of(value) < order_of(job.clamp_range.x) ? job.clamp_range.x : value;
+    return order_of(value) > order_of(job.clamp_range.y) ? job.clamp_range.y : value;
 }

@@ -24,6 +24,7 @@
 #define READS_INPUT
 #endif
 #include "job.glsl"
+#include "multiply_add.glsl"
 #include "tensors.glsl"
 #ifdef UNFOLDED
 #include "unfolded.glsl"
@@ -128,7 +129,7 @@ void main() {
             [[unroll]] for (int i = 0; i < ROWS; i++) a[i] = left[r * HEIGHT + row + i * SIDE];
             [[unroll]] for (int j = 0; j < COLUMNS; j++) b[j] = right[r * width + column + j * SIDE];
             [[unroll]] for (int i = 0; i < ROWS; i++) {
-                [[unroll]] for (int j = 0; j < COLUMNS; j++) sum[i][j] = fma(a[i], b[j], sum[i][j]);
+                [[unroll]] for (int j = 0; j < COLUMNS; j++) sum[i][j] = multiply_add(a[i], b[j], sum[i][j]);
             }
         }
     }
