@@ -3,6 +3,7 @@
 #   make build    build/tilefold, build/libtilefold.a, build/libtilefold.so
 #   make demo     builds what it needs and runs the main job; WAV=FILE.wav for a recording of yours
 #   make test     every test, in every configuration; the last line counts them
+#   make test-judges  the Python package's tests with PyTorch, whose download is large
 #   make golden   computes the golden hashes anew, by the oracle alone, after a change of the sum's definition
 #   make format   clang-format over the C sources
 #   make lint     clang-tidy over the library and the command line
@@ -26,7 +27,7 @@ TEST_PACKAGES := libcmocka-dev libsndfile1-dev mesa-vulkan-drivers vulkan-valida
                  clang-format g++ pkg-config gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user \
                  python3-numpy python3-onnx libonnx-testdata python3-venv
 
-.PHONY: build demo test golden format lint install clean
+.PHONY: build demo test test-judges golden format lint install clean
 
 build:
 	tools/bootstrap.sh --optional $(OPTIONAL_PACKAGES)
@@ -40,6 +41,12 @@ test:
 	tools/bootstrap.sh --optional $(OPTIONAL_PACKAGES)
 	tools/bootstrap.sh $(TEST_PACKAGES)
 	tools/run-tests.sh $(JOBS)
+
+test-judges:
+	tools/bootstrap.sh --optional $(OPTIONAL_PACKAGES)
+	tools/bootstrap.sh python3-venv
+	mkdir -p build
+	BUILD=$(CURDIR)/build SOURCE=$(CURDIR) tests/test_python.sh judges || [ $$? = 77 ]
 
 golden:
 	tools/bootstrap.sh libcmocka-dev

@@ -2,10 +2,15 @@
 # SPDX-License-Identifier: MIT
 # The Python package as a user gets it: pip builds and installs a wheel from the sources into an environment of its own, and
 # python/tests run against that. A skip without a Python that makes environments, and where the packages cannot be fetched.
+#
+#   BUILD=FOLDER SOURCE=FOLDER test_python.sh [judges]
+#
+# With "judges" (make test-judges) in an environment that has PyTorch too, which is large: requirements-judges.txt.
 set -u
 
-environment=$BUILD/python-environment
+environment=$BUILD/python-environment${1:+-$1}
 requirements=$SOURCE/python/tests/requirements.txt
+judges=$SOURCE/python/tests/requirements-judges.txt
 
 skip() {
     echo "skipped: $1"
@@ -25,6 +30,9 @@ pip() {
     "$environment/bin/python" -m pip --disable-pip-version-check --quiet "$@"
 }
 pip install --requirement "$requirements" || skip "pip cannot fetch what $requirements names: no network?"
+if [ "${1:-}" = judges ]; then
+    pip install --requirement "$judges" || skip "pip cannot fetch what $judges names: no network?"
+fi
 
 cd "$SOURCE" || exit 1
 # What builds it is in the environment already, so that a second run needs no network.
