@@ -279,3 +279,8 @@ def test_out_over_an_input():
     even, odd = memory[::2].reshape(1, 1, 32), memory[1::2].reshape(1, 1, 32)
     tilefold.conv1d(even, 2 * w, out=odd)
     assert (odd == 2).all() and (even == 1).all()
+
+
+def test_empty_tensors(torch):
+    assert tilefold.conv1d(torch.ones(0, 1, 4), torch.ones(1, 1, 2)).shape == (0, 1, 3)
+    assert numpy.from_dlpack(tilefold.conv1d(Foreign(numpy.ones((0, 1, 4), "f4")), numpy.ones((1, 1, 2), "f4")).array).shape == (0, 1, 3)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Long runs: progress, Ctrl-C, the interpreter's lock."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -112,3 +113,57 @@ def test_the_lock_is_released():
         time.sleep(0.001)
     thread.join()
     assert counted > 3
+
+
+@pytest.mark.parametrize("begins", (False, True))
+def test_an_interrupt_while_the_thread_starts(monkeypatch, begins):
+    """Neither waits for a thread that never runs, nor leaves one behind that does."""
+    start, ends = threading.Thread.start, []
+
+    def interrupted(thread):
+        if begins:
+            start(thread)
+            ends.append(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tilefold.conv2d(X, W, progress=lambda done, total: None)
+    for thread in ends:
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+    monkeypatch.undo()
+    assert tilefold.conv2d(X, W).shape == (1, 8, 94, 94)
+
+
+def test_no_thread_to_be_had(monkeypatch):
+    def refused(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(RuntimeError, match="new thread"):
+        tilefold.conv2d(X, W, progress=lambda done, total: None)
+
+
+FORK = """
+import numpy, os, tilefold
+from tilefold._library import Memory, ffi
+random = numpy.random.default_rng(0)
+x, w = random.standard_normal((1, 16, 64, 64)).astype("f4"), random.standard_normal((16, 16, 3, 3)).astype("f4")
+plan = tilefold.plan("conv2d", x.shape, w.shape, scratch="4MiB", algorithm="unfold", threads=2)
+expected = plan(x, w)
+memory = Memory(1 << 20)
+byte = ffi.cast("char *", memory.address)
+byte[0] = b"p"
+child = os.fork()
+if child == 0:
+    byte[0] = b"c"
+    os._exit(0 if numpy.array_equal(plan(2 * x, w), 2 * expected) else 1)
+print(os.waitpid(child, 0)[1], byte[0], numpy.array_equal(plan(x, w), expected))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_child_has_scratch_of_its_own():
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, timeout=100)
+    assert result.stdout == "0 b'p' True\n", result.stderr

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Callable, Optional, Sequence, Tuple, TypeVar, Union
 
 from ._call import call
@@ -45,7 +46,7 @@ _OPTIONS = """
 
 def _documented(function: Function) -> Function:
     """Puts what all functions have in common into a docstring, in the place of a line "[options]"."""
-    function.__doc__ = (function.__doc__ or "").replace("    [options]\n", _OPTIONS.lstrip("\n"))
+    function.__doc__ = inspect.cleandoc(function.__doc__ or "").replace("[options]", inspect.cleandoc(_OPTIONS))
     return function
 
 

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""The C library: loaded from beside this module, its errors as exceptions, its contexts, its devices."""
+"""The C library: loaded from beside its binding, its errors as exceptions, its contexts, its devices."""
 
 from __future__ import annotations
 
 import functools
 import mmap
+import os
 import pathlib
 import sys
 from dataclasses import dataclass
 from typing import Any, Dict, Tuple
 
+from . import _binding
 from ._binding import ffi as ffi
 from ._errors import LimitTooSmall
 
-_NAME = {"win32": "tilefold_python.dll", "darwin": "libtilefold_python.dylib"}.get(sys.platform, "libtilefold_python.so")
-lib: Any = ffi.dlopen(str(pathlib.Path(__file__).parent / _NAME))
+_SUFFIX = {"win32": "dll", "darwin": "dylib"}.get(sys.platform, "so")
+lib: Any = ffi.dlopen(str(pathlib.Path(_binding.__file__).parent / f"libtilefold_python.{_SUFFIX}"))
 
 #: The version of the library, which is that of the package.
 version: str = ffi.string(lib.tilefold_version()).decode()
@@ -69,7 +71,7 @@ def limit_too_small(message: Any, bytes_needed: int) -> LimitTooSmall:
 class Memory:
     """Bytes at a multiple of TILEFOLD_ALIGNMENT, returned to the system with the object.
 
-    Whole pages from the system where there are many, so that the allocator holds nothing back.
+    Whole pages from the system where there are many, so that the allocator holds nothing back; a forked child has its own.
     """
 
     __slots__ = ("address", "_keep")
@@ -79,7 +81,8 @@ class Memory:
     def __init__(self, count: int) -> None:
         if count >= self._PAGES_FROM:
             try:
-                self._keep: Any = mmap.mmap(-1, count)
+                private = {} if os.name == "nt" else {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
+                self._keep: Any = mmap.mmap(-1, count, **private)
             except OSError as failure:
                 raise MemoryError(f"no memory for {count} bytes") from failure
         else:

@@ -50,10 +50,12 @@ def run(execute: Callable[[], Any], execution: Any, report: Optional[Callable[[i
     watch = ffi.new("tilefold_python_watch *")
     execution.progress, execution.progress_user = PROGRESS, watch
     outcome: List[Tuple[Any, Optional[BaseException]]] = []
-    ended = threading.Lock()
+    ended, claim = threading.Lock(), threading.Lock()
     ended.acquire()
 
     def work() -> None:
+        if not claim.acquire(blocking=False):
+            return  # interrupted before it began
         try:
             outcome.append((execute(), None))
         except BaseException as failure:  # noqa: BLE001 - raised again below
@@ -66,7 +68,8 @@ def run(execute: Callable[[], Any], execution: Any, report: Optional[Callable[[i
         _wait(ended, watch, report)
     except BaseException:
         watch.cancel = 1
-        _wait_in_any_case(ended, outcome)
+        if not claim.acquire(blocking=False):
+            _wait_in_any_case(ended, outcome)
         raise
     finally:
         execution.progress = execution.progress_user = ffi.NULL
