@@ -20,8 +20,6 @@ from ._problem import Description, Shape, describe, set_strides
 from ._watch import Progress
 
 _NATIVE_PLANS = 6  # kept by a Plan
-
-
 _DENSE = Strides()
 
 
@@ -163,7 +161,7 @@ class Plan:
     def pack(self, weight: Any) -> PackedWeight:
         """The weight as the plan wants it, for calls in place of the weight: what each call would otherwise do anew.
 
-        It holds packed_weight_bytes, and does not change when the weight does.
+        It holds packed_weight_bytes, and does not change when the weight does; of a plan with prepack=False it is the weight itself.
         """
         operand = _arrays.operand(weight, "weight")
         _check_shape("weight", operand.form, self._description.weight_shape)
