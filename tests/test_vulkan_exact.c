@@ -116,6 +116,26 @@ static void test_probe(void **state) {
     tilefold_context_destroy(context);
 }
 
+/* A device that lets shaders declare all modes is tried, and what it is found to do decides; without a queue it cannot be. The
+ * probe's own shader is there already: none that declares what this device may not have is made. */
+static void test_declared(void **state) {
+    (void)state;
+    tilefold_context *context = open_as_is();
+    tilefold_vulkan_context *vulkan = context->state;
+    const VkQueue queue = vulkan->queue;
+    const uint32_t modes = TILEFOLD_VULKAN_ARITHMETIC & ~(uint32_t)TILEFOLD_VULKAN_FUSES;
+    uint32_t found = 0;
+    assert_int_equal(tilefold_vulkan_probe(vulkan, &found, NULL), TILEFOLD_OK);
+    vulkan->traits.float_modes = modes;
+    assert_int_equal(tilefold_vulkan_find_bits(vulkan, NULL), TILEFOLD_OK);
+    assert_ptr_equal(vulkan->other_bits, tilefold_vulkan_judge_bits(modes, found));
+    vulkan->queue = VK_NULL_HANDLE;
+    assert_int_equal(tilefold_vulkan_find_bits(vulkan, NULL), TILEFOLD_OK);
+    assert_non_null(strstr(vulkan->other_bits, "queue"));
+    vulkan->queue = queue;
+    tilefold_context_destroy(context);
+}
+
 /* Some lines of the golden table, a NULL behind them. */
 static int golden_lines(int step, const char **lines, int room) {
     int count = 0;
@@ -217,6 +237,7 @@ int main(void) {
         cmocka_unit_test(test_probe_sums),
         cmocka_unit_test(test_judgement),
         cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_declared),
         cmocka_unit_test(test_selftest_as_is),
         cmocka_unit_test(test_cpu),
         cmocka_unit_test(test_golden_by_vectors),
