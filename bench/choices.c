@@ -139,8 +139,8 @@ static void free_tensors(tensors *t) {
 
 static void describe(candidate *c) {
     const tilefold_cpu_plan *p = c->plan->state;
-    snprintf(c->words, sizeof c->words, "%.9s%s %s %dx%d tile %" PRId64 "x%" PRId64 " block %" PRId64 "x%" PRId64 "%s%s",
-             p->algorithm->words, p->algorithm->words[9] == ',' && p->positions_in_lanes ? "(pixels)" : "",
+    snprintf(c->words, sizeof c->words, "%d %.9s%s %s %dx%d tile %" PRId64 "x%" PRId64 " block %" PRId64 "x%" PRId64 "%s%s",
+             p->row, p->algorithm->words, p->algorithm->words[9] == ',' && p->positions_in_lanes ? "(pixels)" : "",
              p->positions_in_lanes ? "lanes" : "rows", p->mr, p->nr, p->tiling.positions, p->tiling.block_columns,
              p->block.taps, p->block.channels, c->plan->geometry.folded ? " folded" : "", p->cut ? " cut" : "");
     c->estimate = p->cost;

@@ -86,7 +86,7 @@ static void pick_kernel(tilefold_problem *p, rng *r, int a) {
 /* A depthwise layer of a network: a stream of its own, since no other draw makes one often enough. */
 static bool is_depthwise_layer(uint64_t seed) {
     rng r = rng_make(seed, 2);
-    return rng_percent(&r, 12);
+    return rng_percent(&r, 18);
 }
 
 static void pick_depthwise_layer(tilefold_problem *p, rng *r) {

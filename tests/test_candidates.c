@@ -72,7 +72,7 @@ static double planner_cost(const test_problem *made, const way *w) {
 static tilefold_plan *draw_candidate(const test_problem *made, const way *w, int64_t count, rng *r) {
     tilefold_plan *best = NULL;
     for (int draw = 0; draw < 8; draw++) {
-        int64_t first = draw % 2 && count > 8 ? count - 8 : 0;
+        int64_t last = draw % 4 == 1 ? 8 : 2, first = draw % 2 && count > last ? count - last : 0;
         tilefold_plan *plan = plan_candidate(made, w, rng_range(r, first, count - 1));
         bool rarer = best && ran[w->isa][tilefold_cpu_plan_row(plan)] < ran[w->isa][tilefold_cpu_plan_row(best)];
         if (best && !rarer) {

@@ -311,6 +311,50 @@ static void check_depthwise_row(scene *s, const tilefold_cpu_kernels *table, til
     tile_end(&t, table, "depthwise_row");
 }
 
+/* A range [begin, end) within [0, size), sometimes all of it, sometimes none. */
+static void random_range(scene *s, int64_t size, int64_t *begin, int64_t *end) {
+    *begin = rng_percent(&s->random, 50) ? 0 : rng_range(&s->random, 0, size);
+    *end = rng_percent(&s->random, 50) ? size : rng_range(&s->random, *begin, size);
+}
+
+/* What may not be read is not there: the array ends with the last element that counts, and begins with the first. */
+static void check_depthwise_plane(scene *s, const tilefold_cpu_kernels *table, int taps, int step, int rows) {
+    tile t[TILEFOLD_PLANE_CHANNELS];
+    tilefold_tile_io io[TILEFOLD_PLANE_CHANNELS];
+    int lanes = table->lanes, in_rows = (rows - 1) * step + taps, width = (lanes - 1) * step + taps;
+    tilefold_plane_windows p = {.planes = rng_range(&s->random, 0, 3),
+                                .row_stride = width + rng_range(&s->random, 0, 5)};
+    random_range(s, p.planes, &p.plane_begin, &p.plane_end);
+    random_range(s, in_rows, &p.row_begin, &p.row_end);
+    random_range(s, width, &p.begin, &p.end);
+    p.plane_stride = p.row_stride * rng_range(&s->random, 1, 30);
+    p.in_channel = rng_range(&s->random, 0, 1) * rng_range(&s->random, 0, 500);
+    p.w_channel = rng_range(&s->random, 0, 1) * p.planes * taps * taps;
+    bool any = p.plane_begin < p.plane_end && p.row_begin < p.row_end && p.begin < p.end;
+    int64_t first = p.plane_begin * p.plane_stride + p.row_begin * p.row_stride + p.begin;
+    int64_t last = (p.plane_end - 1) * p.plane_stride + (p.row_end - 1) * p.row_stride + p.end;
+    p.in = new_floats(s, any ? p.in_channel + last - first : 0);
+    p.offset = -first;
+    p.w = new_floats(s, p.w_channel + p.planes * taps * taps);
+    for (int c = 0; c < TILEFOLD_PLANE_CHANNELS; c++) {
+        tile_begin(s, &t[c], lanes, rows, lanes);
+        io[c] = t[c].io;
+        for (int64_t k = 0; k < p.planes * taps * taps; k++) {
+            int64_t z = k / (taps * taps), y = k / taps % taps, x = k % taps;
+            for (int64_t i = 0; i < rows; i++)
+                for (int64_t j = 0; j < lanes; j++) {
+                    int64_t row = i * step + y, e = j * step + x;
+                    bool inside = z >= p.plane_begin && z < p.plane_end && row >= p.row_begin && row < p.row_end &&
+                                  e >= p.begin && e < p.end;
+                    int64_t at = p.offset + c * p.in_channel + z * p.plane_stride + row * p.row_stride + e;
+                    t[c].sums[i][j] = fmaf(inside ? p.in[at] : 0.0f, p.w[c * p.w_channel + k], t[c].sums[i][j]);
+                }
+        }
+    }
+    table->depthwise_plane[taps / 2 - 1][step - 1][rows - 1](&p, io);
+    for (int c = 0; c < TILEFOLD_PLANE_CHANNELS; c++) tile_end(&t[c], table, "depthwise_plane");
+}
+
 typedef void (*product_check)(scene *s, const tilefold_cpu_kernels *table, int nv, int mr, int64_t k);
 
 /* *state points at the check. */
@@ -363,6 +407,23 @@ static void test_depthwise_row(void **state) {
                 check_depthwise_row(&s, tables[x], (tilefold_type)type, taps, step, pixels);
                 scene_end(&s);
             }
+        }
+}
+
+static void test_depthwise_plane(void **state) {
+    (void)state;
+    int kernels = TILEFOLD_ROW_KERNELS * TILEFOLD_ROW_STEPS * TILEFOLD_MAX_PIXELS;
+    for (int x = 0; x < table_count; x++)
+        for (int number = 0; number < kernels * 8 * repeats(); number++) {
+            int rows = number % TILEFOLD_MAX_PIXELS + 1, rest = number / TILEFOLD_MAX_PIXELS;
+            int step = rest % TILEFOLD_ROW_STEPS + 1, taps = 2 * (rest / TILEFOLD_ROW_STEPS % TILEFOLD_ROW_KERNELS) + 3;
+            bool there = rows <= tables[x]->max_plane_rows;
+            assert_int_equal(tables[x]->depthwise_plane[taps / 2 - 1][step - 1][rows - 1] != NULL, there);
+            if (!there) continue;
+            scene s;
+            scene_begin(&s, (uint64_t)(number * 13 + x));
+            check_depthwise_plane(&s, tables[x], taps, step, rows);
+            scene_end(&s);
         }
 }
 
@@ -620,6 +681,7 @@ int main(int argc, char **argv) {
         {"test_product_rows", test_tiles, NULL, NULL, &rows},
         cmocka_unit_test(test_depthwise),
         cmocka_unit_test(test_depthwise_row),
+        cmocka_unit_test(test_depthwise_plane),
         {"test_load_run", test_runs, NULL, NULL, &load},
         {"test_transpose_rows", test_runs, NULL, NULL, &transpose},
         {"test_store_run", test_runs, NULL, NULL, &store},

@@ -14,13 +14,14 @@
 #include <tilefold.h>
 
 enum {
-    TILEFOLD_MAX_VECTORS = 4, /* nv: 1..4 */
-    TILEFOLD_MAX_ROWS = 14,   /* mr: 1..14 */
-    TILEFOLD_MAX_LANES = 16,  /* floats in a vector */
-    TILEFOLD_MAX_PIXELS = 8,  /* pixels of a depthwise tile */
-    TILEFOLD_ROW_KERNELS = 3, /* depthwise_row: 3, 5 or 7 taps along a row */
-    TILEFOLD_ROW_STEPS = 2,   /* and pixels 1 or 2 columns apart */
-    TILEFOLD_TYPES = 4,       /* tables indexed by tilefold_type; entry 0 (NONE) is NULL */
+    TILEFOLD_MAX_VECTORS = 4,    /* nv: 1..4 */
+    TILEFOLD_MAX_ROWS = 14,      /* mr: 1..14 */
+    TILEFOLD_MAX_LANES = 16,     /* floats in a vector */
+    TILEFOLD_MAX_PIXELS = 8,     /* pixels of a depthwise tile */
+    TILEFOLD_ROW_KERNELS = 3,    /* depthwise_row and depthwise_plane: 3, 5 or 7 taps along a row */
+    TILEFOLD_PLANE_CHANNELS = 2, /* depthwise_plane: channels at once */
+    TILEFOLD_ROW_STEPS = 2,      /* and pixels 1 or 2 columns apart */
+    TILEFOLD_TYPES = 4,          /* tables indexed by tilefold_type; entry 0 (NONE) is NULL */
 };
 
 /* Where a product's sums begin and where they go.
@@ -103,6 +104,23 @@ typedef void (*tilefold_transpose_rows)(float *out, int64_t width, const void *c
 typedef void (*tilefold_depthwise_pixels_kernel)(int64_t taps, const int64_t *tap, const float *in, ptrdiff_t in_stride,
                                                  const float *w, const tilefold_tile_io *io);
 
+/* Depthwise, lanes = pixels of a row, read where they lie, for rows of outputs that are neighbours, so that each input row is
+ * loaded once for all of them whose window it is in: square kernels of `taps`, `step` apart along both axes. Two channels, which
+ * may be the same one: sums begin in io[channel] and go there. Planes, rows and elements outside [begin, end) are not read and
+ * count as zeros; begin and end are from 0 up to what the lanes reach.
+ *     value(c, z, y, e) = plane_begin <= z < plane_end and row_begin <= y < row_end and begin <= e < end
+ *                             ? in[offset + c*in_channel + z*plane_stride + y*row_stride + e] : 0
+ *     for c in 0..2: for z in 0..planes: for y in 0..taps: for x in 0..taps: for i in 0..rows: for j in 0..lanes:
+ *         acc[c][i][j] = fma(value(c, z, i*step + y, j*step + x), w[c*w_channel + (z*taps + y)*taps + x], acc[c][i][j]) */
+typedef struct tilefold_plane_windows {
+    const float *in;
+    ptrdiff_t offset, in_channel, plane_stride, row_stride;
+    int64_t planes, plane_begin, plane_end, row_begin, row_end, begin, end;
+    const float *w;
+    ptrdiff_t w_channel;
+} tilefold_plane_windows;
+typedef void (*tilefold_depthwise_plane_kernel)(const tilefold_plane_windows *windows, const tilefold_tile_io *io);
+
 /* Rows of an array into a copy with room around it:
  *     for r in 0..rows: for i in 0..left + n + right:
  *         out[r*out_stride + i] = left <= i < left + n ? to_float(in[r*in_stride + (i - left)*in_step]) : 0 */
@@ -152,6 +170,9 @@ typedef struct tilefold_cpu_kernels {
     int32_t max_row_pixels;
     tilefold_depthwise_row_kernel depthwise_row[TILEFOLD_TYPES][TILEFOLD_ROW_KERNELS][TILEFOLD_ROW_STEPS]
                                                [TILEFOLD_MAX_PIXELS]; /* [type][taps/2-1][step-1][px-1] */
+    int32_t max_plane_rows;
+    tilefold_depthwise_plane_kernel depthwise_plane[TILEFOLD_ROW_KERNELS][TILEFOLD_ROW_STEPS]
+                                                   [TILEFOLD_MAX_PIXELS]; /* [taps/2-1][step-1][rows-1] */
     tilefold_load_run load_run[TILEFOLD_TYPES];
     tilefold_transpose_rows transpose_rows[TILEFOLD_TYPES];
     tilefold_store_run store_run[TILEFOLD_TYPES];

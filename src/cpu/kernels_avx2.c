@@ -15,6 +15,8 @@ typedef __m256 vector;
 #define MAX_PIXELS 8, 6, 4, 2
 #define ROW_TILES(TILE) ROWS_8(TILE, 3) ROWS_8(TILE, 5) ROWS_8(TILE, 7)
 #define MAX_ROW_PIXELS 8
+#define PLANE_TILES(TILE) ROWS_6(TILE, 3) ROWS_6(TILE, 5) ROWS_6(TILE, 7)
+#define MAX_PLANE_ROWS 6
 #define LANES 8
 #define POINTER_REGISTERS 6
 #define CHAINS 12
@@ -163,5 +165,25 @@ static inline void interleave(vector *a, vector *b) {
     *a = _mm256_permute2f128_ps(low, high, 0x20);
     *b = _mm256_permute2f128_ps(low, high, 0x31);
 }
+
+/* ----------------------------------------------------------------------------------------------------- windows ---- */
+
+typedef __m256i window;
+
+static inline window make_window(int begin, int end) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(begin), lane),
+                               _mm256_cmpgt_epi32(_mm256_set1_epi32(end), lane));
+}
+
+static inline vector load_window(const float *p, window there) { return _mm256_maskload_ps(p, there); }
+
+static inline vector in_quarters(vector x) { /* quarters 0 2 1 3 */
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), _MM_SHUFFLE(3, 1, 2, 0)));
+}
+
+static inline vector even(vector a, vector b) { return in_quarters(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0))); }
+
+static inline vector odd(vector a, vector b) { return in_quarters(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1))); }
 
 #include "vector_template.h"

@@ -15,6 +15,8 @@ typedef __m512 vector;
 #define MAX_PIXELS 8, 8, 8, 6
 #define ROW_TILES(TILE) ROWS_8(TILE, 3) ROWS_8(TILE, 5) ROWS_8(TILE, 7)
 #define MAX_ROW_PIXELS 8
+#define PLANE_TILES(TILE) ROW_TILES(TILE)
+#define MAX_PLANE_ROWS 8
 #define LANES 16
 #define POINTER_REGISTERS 6
 #define CHAINS 16
@@ -148,6 +150,27 @@ static inline void interleave(vector *a, vector *b) {
     vector first = _mm512_permutex2var_ps(*a, low, *b);
     *b = _mm512_permutex2var_ps(*a, high, *b);
     *a = first;
+}
+
+/* ----------------------------------------------------------------------------------------------------- windows ---- */
+
+typedef __mmask16 window;
+
+/* Compared as vectors, it comes to be where masks are used. */
+static inline window make_window(int begin, int end) {
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_mask_cmplt_epi32_mask(_mm512_cmpge_epi32_mask(lane, _mm512_set1_epi32(begin)), lane,
+                                        _mm512_set1_epi32(end));
+}
+
+static inline vector load_window(const float *p, window there) { return _mm512_maskz_loadu_ps(there, p); }
+
+static inline vector even(vector a, vector b) {
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), b);
+}
+
+static inline vector odd(vector a, vector b) {
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31), b);
 }
 
 #include "vector_template.h"

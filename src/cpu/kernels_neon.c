@@ -20,6 +20,8 @@ typedef float32x4_t vector;
 #define MAX_PIXELS 8, 8, 6, 4
 #define ROW_TILES(TILE) ROWS_8(TILE, 3) ROWS_8(TILE, 5) ROWS_8(TILE, 7)
 #define MAX_ROW_PIXELS 8
+#define PLANE_TILES(TILE) ROW_TILES(TILE)
+#define MAX_PLANE_ROWS 8
 #define LANES 4
 #define POINTER_REGISTERS 14
 #define CHAINS 24
@@ -154,5 +156,27 @@ static inline void interleave(vector *a, vector *b) {
     *b = vzip2q_f32(*a, *b);
     *a = first;
 }
+
+/* ----------------------------------------------------------------------------------------------------- windows ---- */
+
+typedef struct window {
+    int begin, end;
+} window;
+
+static inline int within_vector(int i) { return i < 0 ? 0 : i > 4 ? 4 : i; }
+
+static inline window make_window(int begin, int end) { return (window){within_vector(begin), within_vector(end)}; }
+
+/* Vectors at the edges of a row take a detour; there are no masked loads. */
+static inline vector load_window(const float *p, window there) {
+    if (there.begin == 0 && there.end == 4) return load_f32(p);
+    float part[4] = {0};
+    for (int i = there.begin; i < there.end; i++) part[i] = p[i];
+    return load_f32(part);
+}
+
+static inline vector even(vector a, vector b) { return vuzp1q_f32(a, b); }
+
+static inline vector odd(vector a, vector b) { return vuzp2q_f32(a, b); }
 
 #include "vector_template.h"

@@ -13,6 +13,8 @@
 #define MAX_PIXELS MAX_ROWS
 #define ROW_TILES(TILE) ROWS_4(TILE, 3) ROWS_4(TILE, 5) ROWS_4(TILE, 7)
 #define MAX_ROW_PIXELS 4
+#define PLANE_TILES(TILE) ROW_TILES(TILE)
+#define MAX_PLANE_ROWS 4
 #define LANES 4
 #define ISA TILEFOLD_ISA_PORTABLE
 #define NAME(name) name##_portable
@@ -116,6 +118,30 @@ ALWAYS_INLINE void depthwise_row(tilefold_type type, int taps, int step, int pix
                                                       windows->offset + v * LANES + j),
                                          w[j], acc[i][j]);
         store_tile(LANES, pixels, acc, &panel);
+    }
+}
+
+static bool is_within(int64_t i, int64_t begin, int64_t end) { return i >= begin && i < end; }
+
+static float plane_value(const tilefold_plane_windows *p, int c, int64_t z, int64_t y, int64_t e) {
+    bool inside = is_within(z, p->plane_begin, p->plane_end) && is_within(y, p->row_begin, p->row_end) &&
+                  is_within(e, p->begin, p->end);
+    return inside ? p->in[p->offset + c * p->in_channel + z * p->plane_stride + y * p->row_stride + e] : 0.0f;
+}
+
+ALWAYS_INLINE void depthwise_plane(int taps, int step, int rows, const tilefold_plane_windows *p,
+                                   const tilefold_tile_io *io) {
+    for (int c = 0; c < TILEFOLD_PLANE_CHANNELS; c++) {
+        float acc[MAX_MR][MAX_NR];
+        const float *w = p->w + c * p->w_channel;
+        load_tile(LANES, rows, acc, &io[c]);
+        for (int64_t z = 0; z < p->planes; z++)
+            for (int y = 0; y < taps; y++)
+                for (int x = 0; x < taps; x++, w++)
+                    for (int i = 0; i < rows; i++)
+                        for (int j = 0; j < LANES; j++)
+                            acc[i][j] = fmaf(plane_value(p, c, z, i * step + y, j * step + x), *w, acc[i][j]);
+        store_tile(LANES, rows, acc, &io[c]);
     }
 }
 

@@ -9,11 +9,12 @@
  *     PIXEL_TILES(TILE), MAX_PIXELS    the depthwise tiles likewise, mr being pixels
  *
  *     ROW_TILES(TILE), MAX_ROW_PIXELS  those of depthwise_row: TILE(taps, pixels)
+ *     PLANE_TILES(TILE), MAX_PLANE_ROWS  those of depthwise_plane: TILE(taps, rows)
  *
  * and the families of kernels.h as inline functions, whose first arguments are a constant type or tile:
  *
  *     product(nv, mr, ...)   product_rows(nv, mr, ...)   depthwise(type, nv, pixels, ...)   depthwise_pixels(nv, rows, ...)
- *     depthwise_row(type, taps, step, pixels, ...)
+ *     depthwise_row(type, taps, step, pixels, ...)       depthwise_plane(taps, step, rows, ...)
  *     load_run(type, ...)    transpose_rows(type, ...)    store_run(type, ...)   copy_rows(type, ...)
  *     store_transposed(type, ...)    fma_rounds(...)
  *
@@ -67,6 +68,13 @@ PIXEL_TILES(TILE)
                        BODY(depthwise_row_bf16_##taps##s1_##px, TILEFOLD_BF16, taps, 1, px) \
                        BODY(depthwise_row_bf16_##taps##s2_##px, TILEFOLD_BF16, taps, 2, px)
 ROW_TILES(TILE)
+#undef TILE
+#undef BODY
+
+#define BODY(name, taps, step, rows) \
+    static void NAME(name)(const tilefold_plane_windows *p, const tilefold_tile_io *io) { depthwise_plane(taps, step, rows, p, io); }
+#define TILE(taps, rows) BODY(depthwise_plane_##taps##s1_##rows, taps, 1, rows) BODY(depthwise_plane_##taps##s2_##rows, taps, 2, rows)
+PLANE_TILES(TILE)
 #undef TILE
 #undef BODY
 
@@ -134,6 +142,11 @@ const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
                        .depthwise_row[TILEFOLD_BF16][taps / 2 - 1][1][px - 1] = NAME(depthwise_row_bf16_##taps##s2_##px),
     ROW_TILES(TILE)
 #undef TILE
+                .max_plane_rows = MAX_PLANE_ROWS,
+#define TILE(taps, rows) .depthwise_plane[taps / 2 - 1][0][rows - 1] = NAME(depthwise_plane_##taps##s1_##rows), \
+                         .depthwise_plane[taps / 2 - 1][1][rows - 1] = NAME(depthwise_plane_##taps##s2_##rows),
+    PLANE_TILES(TILE)
+#undef TILE
                 .load_run = {NULL, NAME(load_run_f32), NAME(load_run_f16), NAME(load_run_bf16)},
     .transpose_rows = {NULL, NAME(transpose_rows_f32), NAME(transpose_rows_f16), NAME(transpose_rows_bf16)},
     .store_run = {NULL, NAME(store_run_f32), NAME(store_run_f16), NAME(store_run_bf16)},
@@ -155,3 +168,5 @@ const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
 #undef MAX_PIXELS
 #undef ROW_TILES
 #undef MAX_ROW_PIXELS
+#undef PLANE_TILES
+#undef MAX_PLANE_ROWS

@@ -24,6 +24,10 @@
  *     void store_part_<type>(p, x, int count)   the first count < LANES of them
  *     void transpose(vector block[LANES])       in place
  *     void interleave(vector *a, vector *b)     a[0], b[0], a[1], b[1], ... into the lanes of a, then of b
+ *     window                                    a type: which elements of a vector there are
+ *     window make_window(int begin, int end)   those from begin to end; any numbers will do
+ *     vector load_window(const float *p, window)       those elements, zeros for the others, which are not read
+ *     vector even(a, b), odd(a, b)              elements 0, 2, 4, ... or 1, 3, 5, ... of a and b after each other
  *     float f16_to_float(uint16_t)              one element
  *     uint16_t float_to_f16(float)              one element
  */
@@ -35,6 +39,14 @@
 #define PREFETCH(address) __builtin_prefetch(address, 0, 2)
 #else
 #define PREFETCH(address) ((void)(address))
+#endif
+
+/* Where a pointer points is not known any longer. Compilers hold what they have read there before, and where registers do not
+ * suffice they spill it, which takes longer than to read it again. */
+#if defined(__GNUC__)
+#define FORGET(pointer) __asm__ volatile("" : "+r"(pointer))
+#else
+#define FORGET(pointer) ((void)0)
 #endif
 
 /* A tile's sums live in mr * nv registers from the first multiply-add to the last. */
@@ -276,6 +288,67 @@ ALWAYS_INLINE void depthwise_row(tilefold_type type, int taps, int step, int pix
     }
 }
 
+/* One input row as the window's tap `x` reads it. Two taps of step 2 come out of the same elements. */
+ALWAYS_INLINE vector load_tap(int step, const float *row, int x, const window *windows) {
+    if (step == 1) return load_window(row + x, windows[x]);
+    int first = x / 2 * 2;
+    vector near = load_window(row + first, windows[first]);
+    vector far = load_window(row + first + LANES, windows[first + 1]);
+    return x == first ? even(near, far) : odd(near, far);
+}
+
+/* Where each row of the windows begins, or zeros. */
+ALWAYS_INLINE void point_at_rows(const tilefold_plane_windows *p, int64_t z, int c, int in_rows, const float **in) {
+    static const float zeros[2 * LANES + 2 * TILEFOLD_ROW_KERNELS + 2] = {0};
+    const float *plane = p->in + p->offset + c * p->in_channel + z * p->plane_stride;
+    bool there = z >= p->plane_begin && z < p->plane_end;
+    for (int y = 0; y < in_rows; y++)
+        in[y] = there && y >= p->row_begin && y < p->row_end ? plane + y * p->row_stride : zeros;
+}
+
+/* Rows come in the order of their taps, and so do the taps of one. Two channels are twice as many sums under way: those of one
+ * would wait for each other. */
+ALWAYS_INLINE void depthwise_plane(int taps, int step, int rows, const tilefold_plane_windows *p,
+                                   const tilefold_tile_io *io) {
+    const int in_rows = (rows - 1) * step + taps;
+    window windows[2 * TILEFOLD_ROW_KERNELS + 2];
+    sums acc[TILEFOLD_PLANE_CHANNELS];
+    UNROLL
+    for (int c = 0; c < TILEFOLD_PLANE_CHANNELS; c++) load_sums(1, rows, acc[c], &io[c]);
+    UNROLL
+    for (int x = 0; x < taps; x += step) {
+        windows[x] = make_window((int)p->begin - x, (int)p->end - x);
+        if (step == 2) windows[x + 1] = make_window((int)p->begin - x - LANES, (int)p->end - x - LANES);
+    }
+    const float *w[TILEFOLD_PLANE_CHANNELS] = {p->w, p->w + p->w_channel};
+    for (int64_t z = 0; z < p->planes; z++, w[0] += taps * taps, w[1] += taps * taps) {
+        const float *in[TILEFOLD_PLANE_CHANNELS][TILEFOLD_MAX_PIXELS * TILEFOLD_ROW_STEPS + 2 * TILEFOLD_ROW_KERNELS];
+        UNROLL
+        for (int c = 0; c < TILEFOLD_PLANE_CHANNELS; c++) point_at_rows(p, z, c, in_rows, in[c]);
+        UNROLL
+        for (int y = 0; y < in_rows; y++) {
+            const float *row_weights[TILEFOLD_PLANE_CHANNELS] = {w[0], w[1]};
+            FORGET(row_weights[0]);
+            FORGET(row_weights[1]);
+            UNROLL
+            for (int x = 0; x < taps; x++) {
+                UNROLL
+                for (int c = 0; c < TILEFOLD_PLANE_CHANNELS; c++) {
+                    vector value = load_tap(step, in[c][y], x, windows);
+                    UNROLL
+                    for (int i = 0; i < rows; i++) {
+                        int k = y - i * step;
+                        if (k >= 0 && k < taps)
+                            acc[c][i][0] = multiply_add(value, broadcast(row_weights[c] + k * taps + x), acc[c][i][0]);
+                    }
+                }
+            }
+        }
+    }
+    UNROLL
+    for (int c = 0; c < TILEFOLD_PLANE_CHANNELS; c++) store_sums(1, rows, acc[c], &io[c]);
+}
+
 /* -------------------------------------------------------------------------------------------------------- runs ---- */
 
 ALWAYS_INLINE void load_run(tilefold_type type, float *out, const void *in, ptrdiff_t stride, int64_t n) {
@@ -484,5 +557,6 @@ ALWAYS_INLINE vector finish_value(vector x, float low, float high) {
 #undef POINTER_REGISTERS
 #undef CHAINS
 #undef PREFETCH
+#undef FORGET
 
 #include "table_template.h"
