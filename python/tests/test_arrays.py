@@ -219,6 +219,9 @@ def test_mlx_arrays():
     expected = tilefold.conv2d(problem.x, problem.w)
     actual = tilefold.conv2d(mx.array(problem.x), mx.array(problem.w))
     assert isinstance(actual, mx.array) and numpy.array_equal(numpy.array(actual), expected)
+    x, w = mx.array(problem.x).transpose(0, 2, 3, 1), mx.array(problem.w).transpose(0, 2, 3, 1)
+    last = tilefold.conv2d(x, w, layout="channels_last", stride=2, padding=1)
+    close(numpy.array(last), numpy.array(mx.conv2d(x, w, stride=2, padding=1)).astype("f8"))
     half = tilefold.conv2d(mx.array(problem.x).astype(mx.bfloat16), mx.array(problem.w).astype(mx.bfloat16))
     assert half.dtype == mx.bfloat16
 

@@ -145,3 +145,13 @@ def test_on_vulkan():
         problem = Problem(name, padding=1)
         close(run(problem, device="vulkan"), problem.expected())
         assert numpy.array_equal(run(problem, device="vulkan"), run(problem, device="vulkan:0"))
+
+
+def test_devices():
+    cpu, *others = tilefold.devices()
+    assert cpu.name == "cpu" and cpu.threads >= 1 and cpu.isa in cpu.isas and "portable" in cpu.isas and cpu.same_bits_as_cpu
+    assert [device.name for device in others] == [f"vulkan:{index}" for index in range(len(others))]
+    for device in others:
+        problem = Problem("conv2d", padding=1)
+        if device.same_bits_as_cpu:
+            assert numpy.array_equal(run(problem, device=device.name), run(problem))

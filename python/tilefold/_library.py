@@ -98,8 +98,8 @@ class Memory:
 class Device:
     """What computes: name is what device= takes, the rest what the library knows of it (0 or () where it does not apply).
 
-    threads and isa (the best instruction set), isas (all that run here) and caches are the CPU's; max_buffer_bytes, subgroup_size and
-    shared_memory_bytes a Vulkan device's. Sizes are in bytes.
+    threads, isa (the best instruction set), isas (all that run here) and the caches are the CPU's; max_buffer_bytes, subgroup_size
+    and shared_memory_bytes a Vulkan device's. Sizes are in bytes. same_bits_as_cpu: what it computes has the CPU's bits.
     """
 
     name: str
@@ -114,6 +114,7 @@ class Device:
     max_buffer_bytes: int
     shared_memory_bytes: int
     subgroup_size: int
+    same_bits_as_cpu: bool
 
 
 def _isa_name(isa: int) -> str:
@@ -132,7 +133,7 @@ def _describe(number: int) -> Device:
         isas=tuple(_isa_name(isa) for isa in range(1, 32) if cpu and info.isa_mask >> isa & 1),
         l1_bytes=info.l1_bytes, l2_bytes=info.l2_bytes, l3_bytes=info.l3_bytes, memory_bytes=info.memory_bytes,
         max_buffer_bytes=info.max_buffer_bytes, shared_memory_bytes=info.shared_memory_bytes,
-        subgroup_size=info.subgroup_size)
+        subgroup_size=info.subgroup_size, same_bits_as_cpu=info.same_bits_as_cpu)
 
 
 def devices() -> Tuple[Device, ...]:

@@ -20,7 +20,7 @@ _INPUT, _WEIGHT, _PACKED, _BIAS, _OUTPUT = (ffi.offsetof("tilefold_execution", n
 _pack_weight, _tilefold_execute = lib.tilefold_pack_weight, lib.tilefold_execute
 
 # Multiply-adds, or elements read and written, from which on a call of the main thread is watched for Ctrl-C.
-_LONG = 10**8
+_LONG = 10**9
 
 # Bytes of scratch and packed weights below which the functions' plans keep them between calls.
 KEEP_BYTES = 1 << 18
