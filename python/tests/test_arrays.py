@@ -146,6 +146,17 @@ def test_a_lazily_negated_tensor(torch):
     negative = torch.randn(1, 1, 8, dtype=torch.complex64).conj().imag
     assert negative.is_neg()
     assert torch.equal(tilefold.conv1d(negative, torch.ones(1, 1, 1)), negative + 0)
+    with pytest.raises(ValueError, match="lazily negated"):
+        tilefold.conv1d(torch.ones(1, 1, 8), torch.ones(1, 1, 1), out=negative)
+
+
+def test_autograd_notices_an_out(torch):
+    """What a gradient has kept must not be overwritten unseen."""
+    kept, x = torch.ones(1, 1, 8), torch.ones(1, 1, 8, requires_grad=True)
+    result = (x * kept).sum()
+    tilefold.conv1d(torch.ones(1, 1, 8), torch.ones(1, 1, 1), out=kept)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        result.backward()
 
 
 # ---------------------------------------------------------------------------------------------------------- DLPack

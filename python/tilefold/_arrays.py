@@ -67,7 +67,10 @@ class Kind:
         return result.array
 
     def check_writable(self, operand: Operand) -> None:
-        pass
+        """ValueError for an out that is read-only."""
+
+    def written(self, operand: Operand) -> None:
+        """Tells the array's library that an out has changed."""
 
 
 # ----------------------------------------------------------------------------------------------------------- NumPy
@@ -133,9 +136,8 @@ class _TorchKind(Kind):
         if array.layout is not torch.strided or array.device.type != "cpu":
             raise TypeError(f"{name} is a tensor of layout {array.layout} on {array.device}: write {name}.cpu() or "
                             f"{name}.to_dense()")
-        if array.is_neg():
-            array = array.resolve_neg()
-        return Operand(array, _new_form(Form, (self, array.shape, array.stride(), array.dtype)), array.data_ptr(), None)
+        plain = array.resolve_neg() if array.is_neg() else array
+        return Operand(array, _new_form(Form, (self, plain.shape, plain.stride(), plain.dtype)), plain.data_ptr(), plain)
 
     def type_of(self, dtype: Any, name: str) -> int:
         found = self._types.get(dtype)
@@ -146,6 +148,14 @@ class _TorchKind(Kind):
     def empty(self, shape: Shape, like: Operand) -> Operand:
         made = self._torch.empty(shape, dtype=like.form.dtype)
         return Operand(made, like.form, made.data_ptr(), None)
+
+    def check_writable(self, operand: Operand) -> None:
+        if operand.keep is not operand.array:
+            raise ValueError("out is lazily negated: write out.resolve_neg()")
+
+    def written(self, operand: Operand) -> None:
+        """A gradient that needs what it was before is an error from now on, not wrong."""
+        self._torch.autograd.graph.increment_version(operand.array)
 
 
 # ---------------------------------------------------------------------------------------------------------- DLPack

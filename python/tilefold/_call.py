@@ -81,7 +81,10 @@ def compute(native: NativePlan, input_: Operand, weight: Operand, bias: Any, out
         _check_out(out, (input_, weight, vector))
     native.run(input_.address, weight.address, packed, 0 if vector is None else vector.address, result.address, report,
                piece.problem if piece else None, piece.window if piece else None)
-    return result.array if out is not None else input_.form.kind.finish(result, input_)
+    if out is None:
+        return input_.form.kind.finish(result, input_)
+    out.form.kind.written(out)
+    return out.array
 
 
 def _bias_vector(bias: Any, native: NativePlan) -> Operand:
