@@ -7,9 +7,9 @@
 
     print(tilefold.torch.report(model, image))      what that takes, told before anything is computed
 
-conv1d() to conv_transpose3d() are torch.nn.functional's, computed on the CPU in at most `scratch` bytes beside the tensors and the packed
-weights, with gradients to any order; torch.compile traces them as torch.ops.tilefold.convolution. convert() and bounded() swap a
-model's modules. float32, float16 and bfloat16; other types and tensors of other devices are a TypeError.
+conv1d() to conv_transpose3d() are torch.nn.functional's, computed on the CPU in at most `scratch` bytes beside the tensors and
+the packed weights, with gradients to any order; torch.compile traces them as torch.ops.tilefold.convolution. convert() and
+bounded() swap a model's modules. float32, float16 and bfloat16; other types and tensors of other devices are a TypeError.
 
 A gradient obeys the limit too. The weight's is a convolution of the input with the result's gradient, which is packed as a weight
 is: beside the limit, as large as itself (twice, for float16 and bfloat16), and gone with the call; prepack=False does without.

@@ -65,7 +65,7 @@ def convolve(rank: int, transposed: bool, input: Any, weight: Any, bias: Any, st
     return out if batched is input else out.squeeze(0)
 
 
-_TEXT = """torch.nn.functional.{name}() in at most `scratch` bytes, differentiable: tilefold.{name}() for tensors that require gradients.
+_TEXT = """torch.nn.functional.{name}() in at most `scratch` bytes, and differentiable.
 
     Arguments, options and errors are those of tilefold.{name}(), where the naive loop is; there is no layout (strides tell it: a
     channels_last tensor gives one), activation, out or progress.

@@ -77,7 +77,7 @@ def _check(name: str, module: nn.Module) -> None:
     why = None
     if isinstance(module, nn.modules.lazy.LazyModuleMixin):
         why = "has no sizes yet: call the model once"
-    elif type(module).forward is not cls.forward or getattr(type(module), "_conv_forward", None) is not getattr(cls, "_conv_forward", None):
+    elif any(getattr(type(module), method, None) is not getattr(cls, method, None) for method in ("forward", "_conv_forward")):
         why = "has a forward() of its own"
     if why is not None:
         raise TypeError(f"{name or 'the model'}, a {type(module).__name__}, {why}; leave it out with only=lambda name, module: ...")
@@ -109,9 +109,9 @@ def convert(model: Model, *, scratch: Scratch = "16MiB", device: str = "cpu", th
             math: str = "exact", prepack: bool = True, keep_packed: bool = True, only: Only = None) -> Model:
     """Swaps the convolutions of a model, in place, for such that take at most `scratch` bytes each, and returns the model.
 
-    Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d and ConvTranspose3d stay the objects that they are, with their parameters and
-    hooks, and state_dict() is as before: what changes is the class, to a subclass. revert() undoes it. The model can be trained, saved,
-    copied and given to torch.compile.
+    Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d and ConvTranspose3d stay the objects that they are, with their
+    parameters and hooks, and state_dict() is as before: what changes is the class, to a subclass. revert() undoes it. The model
+    can be trained, saved, copied and given to torch.compile.
 
     scratch, device, threads, algorithm, math, prepack are those of tilefold.conv2d().
 

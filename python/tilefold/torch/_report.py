@@ -21,7 +21,7 @@ Shape = Tuple[int, ...]
 
 
 class Row(NamedTuple):
-    """One call of one convolution. name is the module's; shapes are those of the call, bytes those of tilefold.Plan, which `plan` is."""
+    """One call of one convolution: the module's name, the shapes of the call, and the figures of its tilefold.Plan."""
 
     name: str
     op: str
