@@ -66,6 +66,19 @@ static void run_depthwise_row(workload *w) {
     w->table->depthwise_row[w->type][0][0][w->mr - 1](&windows, &w->io);
 }
 
+/* In rows that begin anywhere, of a plane that is all inside; both channels are the same. */
+static void run_depthwise_plane(workload *w) {
+    const tilefold_plane_windows windows = {.in = w->a + 1,
+                                            .row_stride = 80,
+                                            .planes = 1,
+                                            .plane_end = 1,
+                                            .row_end = w->mr + 2,
+                                            .end = w->table->lanes + 2,
+                                            .w = w->b};
+    const tilefold_tile_io io[TILEFOLD_PLANE_CHANNELS] = {w->io, w->io};
+    w->table->depthwise_plane[0][0][w->mr - 1](&windows, io);
+}
+
 static void run_load_run(workload *w) { w->table->load_run[w->type](w->io.out, w->a, w->stride, w->k); }
 
 static void run_store_run(workload *w) { w->table->store_run[w->type](w->b, w->stride, w->a, w->k); }
@@ -133,6 +146,9 @@ static void bench_tiles(workload *w, double peak) {
         w->mr = w->table->max_row_pixels;
         for (w->type = TILEFOLD_F32; w->type <= TILEFOLD_BF16; w->type++)
             bench_tile(w, "depthwise_row", run_depthwise_row, TAPS, peak);
+        w->type = TILEFOLD_F32;
+        w->mr = w->table->max_plane_rows;
+        bench_tile(w, "depthwise_plane", run_depthwise_plane, TILEFOLD_PLANE_CHANNELS * TAPS, peak);
     }
 }
 
