@@ -142,7 +142,11 @@ static void describe(candidate *c) {
     snprintf(c->words, sizeof c->words, "%d %.9s%s %s %dx%d tile %" PRId64 "x%" PRId64 " block %" PRId64 "x%" PRId64 "%s%s",
              p->row, p->algorithm->words, p->algorithm->words[9] == ',' && p->positions_in_lanes ? "(pixels)" : "",
              p->positions_in_lanes ? "lanes" : "rows", p->mr, p->nr, p->tiling.positions, p->tiling.block_columns,
-             p->block.taps, p->block.channels, c->plan->geometry.folded ? " folded" : "", p->cut ? " cut" : "");
+             p->block.taps, p->block.channels,
+             c->plan->geometry.merged   ? " merged"
+             : c->plan->geometry.folded ? " folded"
+                                        : "",
+             p->cut ? " cut" : "");
     c->estimate = p->cost;
 }
 

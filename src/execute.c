@@ -145,13 +145,19 @@ static tilefold_status check_resized(const tilefold_problem *bound, const tilefo
     return check_channels(bound, problem, message);
 }
 
+/* Into parts, as the plan's. */
+static void cut_as_planned(const tilefold_plan *plan, tilefold_geometry *geometry) {
+    if (plan->geometry.folded) tilefold_geometry_fold(geometry);
+    if (plan->geometry.merged) tilefold_geometry_merge(geometry);
+}
+
 tilefold_status tilefold_resize_geometry(const tilefold_plan *plan, const tilefold_problem *problem,
                                          tilefold_geometry *geometry, tilefold_message *message) {
     tilefold_problem full;
     tilefold_status status = tilefold_read_problem(problem, &full, message);
     if (!status) status = check_resized(&plan->problem, &full, message);
     if (!status) status = tilefold_geometry_init(geometry, &full, message);
-    if (!status && plan->geometry.folded) tilefold_geometry_fold(geometry);
+    if (!status) cut_as_planned(plan, geometry);
     return status;
 }
 
@@ -171,7 +177,7 @@ tilefold_status tilefold_execute_window(const tilefold_plan *plan, const tilefol
     if (!status) status = check_resized(&plan->problem, &full, message);
     if (!status) status = tilefold_window_geometry(&full, output, &geometry, message);
     if (!status) status = tilefold_check_units(&full, output, plan->unit, message);
-    if (!status && plan->geometry.folded) tilefold_geometry_fold(&geometry);
+    if (!status) cut_as_planned(plan, &geometry);
     return status ? status : execute(plan, &geometry, execution, message);
 }
 

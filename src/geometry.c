@@ -117,6 +117,20 @@ void tilefold_geometry_fold(tilefold_geometry *geometry) {
     geometry->folded = true;
 }
 
+bool tilefold_geometry_can_merge(const tilefold_geometry *geometry) {
+    bool any = false;
+    for (int at = 0; at < TILEFOLD_AXES; at++) {
+        const tilefold_axis *axis = &geometry->axis[at];
+        any = any || (axis->folded && axis->kernel % axis->input_dilation != 0);
+    }
+    return any;
+}
+
+void tilefold_geometry_merge(tilefold_geometry *geometry) {
+    for (int at = 0; at < TILEFOLD_AXES; at++) geometry->axis[at].merged = geometry->axis[at].folded;
+    geometry->merged = true;
+}
+
 /* --------------------------------------------------------------------------------------------------- figures ---- */
 
 /* A sum of n products, each product and each addition rounded once: at most (n + 1) units of 2^-24 of the sum of magnitudes

@@ -38,6 +38,9 @@
  *                   q            0     .     1           2        .
  *                   f        0  1  2  3  0  1  2  3  0  1  2  3     (one class of four folds, B = 2)
  *                                    [head ][  body  ][  tail ]
+ *
+ *               Merged, the folds of both classes are in one part, which reads what the longer class reads; the classes keep
+ *               weights of their own (tilefold_axis_share_part()).
  */
 #ifndef TILEFOLD_GEOMETRY_H
 #define TILEFOLD_GEOMETRY_H
@@ -57,6 +60,7 @@ typedef struct tilefold_axis {
     int64_t tap_period;            /* m */
     int64_t tap_inverse;           /* (T / common)^-1 mod m */
     bool folded;                   /* how the axis is cut into parts */
+    bool merged;                   /* folded, and the folds of both classes are in one part */
 } tilefold_axis;
 
 /* One part of an axis. In it, position q in [0, count) and fold f in [fold_begin, fold_begin + folds) is
@@ -87,7 +91,7 @@ typedef struct tilefold_geometry {
     int64_t batch, groups;
     int64_t in_channels, out_channels; /* of one group */
     tilefold_axis axis[TILEFOLD_AXES];
-    bool folded; /* every axis with L > 1 is */
+    bool folded, merged; /* every axis with L > 1 is */
     float clamp_low, clamp_high;
     /* Element strides, those of groups independent of those of channels. The weight's offset and signs carry flip. */
     int64_t in_batch, in_group, in_channel, in_axis[TILEFOLD_AXES];
@@ -110,11 +114,18 @@ tilefold_status tilefold_geometry_init(tilefold_geometry *geometry, const tilefo
 /* Whether the geometry can be folded, and doing it. */
 bool tilefold_geometry_can_fold(const tilefold_geometry *geometry);
 void tilefold_geometry_fold(tilefold_geometry *geometry);
+/* Whether folding leaves two classes of some axis, and merging the parts of those that are folded. */
+bool tilefold_geometry_can_merge(const tilefold_geometry *geometry);
+void tilefold_geometry_merge(tilefold_geometry *geometry);
 
 /* The parts of an axis, 0 <= index < tilefold_axis_parts(axis). Some folded ones are empty (count 0). Every output of the
  * axis is in exactly one part. */
 int64_t tilefold_axis_parts(const tilefold_axis *axis);
 tilefold_axis_part tilefold_axis_get_part(const tilefold_axis *axis, int64_t index);
+
+/* A class's share of a part: the positions are the part's, the folds those that are of the class (folds = 0 where none is). Of an
+ * axis that is not merged, the part itself. */
+tilefold_axis_part tilefold_axis_share_part(const tilefold_axis *axis, const tilefold_axis_part *part, int64_t index);
 
 /* What the part has at most, of positions, folds and taps, over this and every smaller input. */
 tilefold_axis_part tilefold_axis_get_largest_part(const tilefold_axis *axis, int64_t index);

@@ -51,7 +51,10 @@ static int64_t last_position(const tilefold_axis *axis, int64_t fold) {
 /* Parts 0, 1, 2 of a class are its head, body and tail. Folds of one class spread over less than one period, so at most
  * one q at either end lacks some of them. */
 static tilefold_axis_part folded_part(const tilefold_axis *axis, int64_t index) {
-    tilefold_axis_class class = tilefold_axis_get_class(axis, index / 3);
+    bool one_class = !axis->merged || axis->kernel % axis->tap_period == 0;
+    int64_t longer = axis->merged && one_class ? 1 : index / 3; /* class 0 has no folds then */
+    tilefold_axis_class class = tilefold_axis_get_class(axis, longer);
+    if (!one_class) class.folds = axis->tap_period; /* of both, with as many taps as those of class 0 have */
     if (class.folds == 0) return (tilefold_axis_part){0};
     int64_t low_fold = class.tap_first, high_fold = class.tap_first + class.folds - 1;
     int64_t early = axis->tap_step < 0 ? high_fold : low_fold, late = axis->tap_step < 0 ? low_fold : high_fold;
@@ -63,7 +66,7 @@ static tilefold_axis_part folded_part(const tilefold_axis *axis, int64_t index) 
     if (index % 3 == 2) q = last, count = last > full_last && last >= full_first;
     tilefold_axis_part part = {.count = tilefold_max(count, 0),
                                .taps = class.taps,
-                               .class_index = index / 3,
+                               .class_index = longer,
                                .class_folds = class.folds};
     if (part.count == 0) return part;
     int64_t end;
@@ -107,7 +110,24 @@ static tilefold_axis_part phase_part(const tilefold_axis *axis, int64_t phase) {
 }
 
 int64_t tilefold_axis_parts(const tilefold_axis *axis) {
-    return axis->folded ? 6 : tilefold_min(axis->phases, axis->output);
+    if (axis->folded) return axis->merged ? 3 : 6;
+    return tilefold_min(axis->phases, axis->output);
+}
+
+tilefold_axis_part tilefold_axis_share_part(const tilefold_axis *axis, const tilefold_axis_part *part, int64_t index) {
+    tilefold_axis_part share = *part;
+    if (!axis->merged) return share;
+    tilefold_axis_class class = tilefold_axis_get_class(axis, index),
+                        whole = tilefold_axis_get_class(axis, part->class_index);
+    int64_t begin = tilefold_max(part->fold_begin + whole.tap_first, class.tap_first);
+    int64_t end = tilefold_min(part->fold_begin + whole.tap_first + part->folds, class.tap_first + class.folds);
+    share.fold_begin = begin - class.tap_first;
+    share.folds = tilefold_max(0, end - begin);
+    share.out_first -= (class.tap_first - whole.tap_first) * axis->tap_step;
+    share.taps = class.taps;
+    share.class_index = index;
+    share.class_folds = class.folds;
+    return share;
 }
 
 /* Steps that are never taken become 1, so that their product with a stride cannot overflow. */
@@ -192,7 +212,10 @@ int tilefold_axis_get_kinds(const tilefold_axis *axis, tilefold_axis_kind kinds[
     if (axis->folded) {
         for (int64_t index = 0; index < tilefold_axis_parts(axis); index++) {
             tilefold_axis_part part = tilefold_axis_get_part(axis, index);
-            add_kind(kinds, &used, 1, part.count, part.folds, part.taps);
+            for (int64_t class = 0; class < (axis->merged ? 2 : 1); class ++) {
+                tilefold_axis_part share = tilefold_axis_share_part(axis, &part, class);
+                add_kind(kinds, &used, share.folds > 0, share.count, share.folds, share.taps);
+            }
         }
         return used;
     }

@@ -19,6 +19,7 @@ enum { PROBLEMS = 6000, MAX_FAILURES = 5, MAX_ROWS = 64, ISAS = TILEFOLD_ISA_NEO
 
 /* How often each row ran, by instruction set. */
 static int64_t ran[ISAS][MAX_ROWS];
+static int64_t ran_merged; /* plans whose parts have the folds of both classes */
 
 static tilefold_plan *plan_candidate(const test_problem *made, const way *w, int64_t number) {
     tilefold_plan_options options = way_options(w);
@@ -119,6 +120,7 @@ static bool try_problem(const test_problem *made, tilefold_isa isa, rng *r) {
         right = run_candidate(&t, &w, plan, expected, got);
         if (!right) fprintf(stderr, "by the row '%s'\n", tilefold_cpu_row_name(tilefold_cpu_plan_row(plan)));
         ran[isa][tilefold_cpu_plan_row(plan)]++;
+        ran_merged += tilefold_cpu_plan_merged(plan);
         tilefold_plan_destroy(plan);
     }
     free(expected);
@@ -148,6 +150,7 @@ static void test_every_row_ran(void **state) {
     tilefold_isa isas[8];
     int isa_count = machine_isas(isas), rows = tilefold_cpu_rows();
     assert_in_range(rows, 1, MAX_ROWS);
+    if (run.count >= 1000) assert_true(ran_merged > run.count / 100);
     for (int row = 0; row < rows; row++) {
         if (tilefold_cpu_row_math(row) != TILEFOLD_MATH_EXACT) continue; /* test_fast */
         int64_t sum = 0;

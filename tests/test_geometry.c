@@ -21,11 +21,15 @@ static void fail_geometry(const test_problem *made, const char *what) {
     fail();
 }
 
-static tilefold_geometry get_geometry(const test_problem *made, bool folded) {
+/* How axes are cut into parts. */
+typedef enum cut { BY_PHASE, FOLDED, MERGED } cut;
+
+static tilefold_geometry get_geometry(const test_problem *made, cut way) {
     tilefold_geometry geometry;
     tilefold_message message = {""};
     if (tilefold_geometry_init(&geometry, &made->problem, &message) != TILEFOLD_OK) fail_geometry(made, message.text);
-    if (folded) tilefold_geometry_fold(&geometry);
+    if (way != BY_PHASE) tilefold_geometry_fold(&geometry);
+    if (way == MERGED) tilefold_geometry_merge(&geometry);
     return geometry;
 }
 
@@ -49,13 +53,20 @@ static bool taps_are_right(const tilefold_axis *axis, const tilefold_axis_part *
     return j == part->taps && (!part->taps || class.taps == part->taps);
 }
 
+/* A part's folds of one class, and how many of those there are. */
+static int64_t count_shares(const tilefold_axis *axis) { return axis->merged ? 2 : 1; }
+
 static const char *parts_fault(const tilefold_axis *axis) {
     int64_t *seen = calloc((size_t)axis->output, sizeof *seen);
     const char *fault = NULL;
     for (int64_t index = 0; index < tilefold_axis_parts(axis); index++) {
-        tilefold_axis_part part = tilefold_axis_get_part(axis, index);
-        for (int64_t q = 0; q < part.count; q++) {
-            for (int64_t f = part.fold_begin; f < part.fold_begin + part.folds; f++) {
+        const tilefold_axis_part whole = tilefold_axis_get_part(axis, index);
+        int64_t folds = 0;
+        for (int64_t class = 0; class < count_shares(axis); class ++) {
+            tilefold_axis_part part = tilefold_axis_share_part(axis, &whole, class);
+            folds += part.folds;
+            for (int64_t at = 0; at < part.count * part.folds; at++) {
+                int64_t q = at / part.folds, f = part.fold_begin + at % part.folds;
                 int64_t x = part.out_first + q * part.out_step + f * part.out_fold;
                 if (x < 0 || x >= axis->output || seen[x]++)
                     fault = "an output is outside or in two parts";
@@ -63,6 +74,7 @@ static const char *parts_fault(const tilefold_axis *axis) {
                     fault = "an output's taps are wrong";
             }
         }
+        if (folds != whole.folds) fault = "the classes' shares are not the part";
     }
     for (int64_t x = 0; x < axis->output; x++) {
         if (!seen[x]) fault = "an output is in no part";
@@ -97,16 +109,19 @@ static const char *kinds_fault(const tilefold_axis *axis) {
     if (used > TILEFOLD_MAX_KINDS) return "too many kinds";
     int64_t parts = 0;
     for (int64_t index = 0; index < tilefold_axis_parts(axis); index++) {
-        tilefold_axis_part part = tilefold_axis_get_part(axis, index);
-        if (part.count == 0) continue;
-        parts++;
-        int i = 0;
-        while (i < used && (kinds[i].parts == 0 || kinds[i].count != part.count || kinds[i].taps != part.taps ||
-                            kinds[i].folds != part.folds)) {
-            i++;
+        const tilefold_axis_part whole = tilefold_axis_get_part(axis, index);
+        for (int64_t class = 0; class < count_shares(axis); class ++) {
+            tilefold_axis_part part = tilefold_axis_share_part(axis, &whole, class);
+            if (part.count == 0 || part.folds == 0) continue;
+            parts++;
+            int i = 0;
+            while (i < used && (kinds[i].parts == 0 || kinds[i].count != part.count || kinds[i].taps != part.taps ||
+                                kinds[i].folds != part.folds)) {
+                i++;
+            }
+            if (i == used) return "a part is of no kind, or there are more of its kind than counted";
+            kinds[i].parts--;
         }
-        if (i == used) return "a part is of no kind, or there are more of its kind than counted";
-        kinds[i].parts--;
     }
     for (int i = 0; i < used; i++) {
         if (kinds[i].parts) return "fewer parts of a kind than counted";
@@ -114,8 +129,8 @@ static const char *kinds_fault(const tilefold_axis *axis) {
     return parts ? NULL : "no parts";
 }
 
-static void check_axes(const test_problem *made, bool folded) {
-    tilefold_geometry geometry = get_geometry(made, folded);
+static void check_axes(const test_problem *made, cut way) {
+    tilefold_geometry geometry = get_geometry(made, way);
     for (int at = 0; at < TILEFOLD_AXES; at++) {
         const tilefold_axis *axis = &geometry.axis[at];
         const char *fault = parts_fault(axis);
@@ -131,12 +146,12 @@ static void check_axes(const test_problem *made, bool folded) {
 }
 
 /* Whether the parts of a smaller problem are within what those of this one are said to have at most. */
-static void check_smaller(const test_problem *made, bool folded) {
+static void check_smaller(const test_problem *made, cut way) {
     rng r = rng_make(made->seed, 21);
     test_problem smaller = *made;
     shrink_randomly(&smaller.problem, &r);
     if (!has_outputs(&smaller.problem)) return;
-    tilefold_geometry geometry = get_geometry(made, folded), small = get_geometry(&smaller, folded);
+    tilefold_geometry geometry = get_geometry(made, way), small = get_geometry(&smaller, way);
     for (int at = 0; at < TILEFOLD_AXES; at++) {
         for (int64_t index = 0; index < tilefold_axis_parts(&small.axis[at]); index++) {
             tilefold_axis_part most = tilefold_axis_get_largest_part(&geometry.axis[at], index);
@@ -154,12 +169,13 @@ static void test_axes(void **state) {
     int64_t folded = 0;
     for (int64_t i = 0; i < run.count; i++) {
         test_problem made = make_problem(problem_seed(&run, i), 30000);
-        tilefold_geometry geometry = get_geometry(&made, false);
-        check_axes(&made, false);
-        check_smaller(&made, false);
+        tilefold_geometry geometry = get_geometry(&made, BY_PHASE);
+        check_axes(&made, BY_PHASE);
+        check_smaller(&made, BY_PHASE);
         if (!tilefold_geometry_can_fold(&geometry)) continue;
-        check_axes(&made, true);
-        check_smaller(&made, true);
+        check_axes(&made, FOLDED);
+        check_axes(&made, MERGED);
+        check_smaller(&made, FOLDED);
         folded++;
     }
     if (!run.single) assert_true(folded > run.count / 50);
@@ -203,9 +219,9 @@ static tilefold_tiling random_tiling(const tilefold_geometry *g, rng *r) {
 }
 
 /* Walks all tiles, or every second one and then the others, as two threads would. */
-static void check_tiles(const test_problem *made, bool folded) {
+static void check_tiles(const test_problem *made, cut way) {
     rng r = rng_make(made->seed, 7);
-    tilefold_geometry g = get_geometry(made, folded);
+    tilefold_geometry g = get_geometry(made, way);
     tilefold_tiling tiling = random_tiling(&g, &r);
     int64_t outputs = g.batch * g.groups * g.out_channels, step = rng_range(&r, 1, 3);
     for (int a = 0; a < 3; a++) outputs *= g.axis[a].output;
@@ -236,9 +252,11 @@ static void test_tiles(void **state) {
     problem_run run = begin_problems(4000);
     for (int64_t i = 0; i < run.count; i++) {
         test_problem made = make_problem(problem_seed(&run, i), 30000);
-        tilefold_geometry geometry = get_geometry(&made, false);
-        check_tiles(&made, false);
-        if (tilefold_geometry_can_fold(&geometry)) check_tiles(&made, true);
+        tilefold_geometry geometry = get_geometry(&made, BY_PHASE);
+        check_tiles(&made, BY_PHASE);
+        if (!tilefold_geometry_can_fold(&geometry)) continue;
+        check_tiles(&made, FOLDED);
+        check_tiles(&made, MERGED);
     }
 }
 
@@ -259,7 +277,7 @@ static void test_large_axes(void **state) {
         p->padding_begin[0] = rng_range(&r, 0, 1000000);
         p->padding_end[0] = p->dilation[0] * (p->kernel[0] - 1) + rng_range(&r, 0, 1000000);
         assert_int_equal(tilefold_problem_set_layout(p, TILEFOLD_CHANNELS_FIRST, NULL), TILEFOLD_OK);
-        tilefold_geometry geometry = get_geometry(&made, false);
+        tilefold_geometry geometry = get_geometry(&made, BY_PHASE);
         int64_t outputs = 0;
         tilefold_axis_kind kinds[TILEFOLD_MAX_KINDS];
         int used = tilefold_axis_get_kinds(&geometry.axis[TILEFOLD_AXES - 1], kinds);

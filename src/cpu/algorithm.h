@@ -23,6 +23,7 @@ struct tilefold_cpu_shape {
     bool prepack;
     tilefold_math math;                     /* of the algorithms that are looked at */
     int64_t positions, taps, folds;         /* of the dominant part */
+    int64_t class_folds;                    /* of the class of it that has most: all, unless it is merged */
     tilefold_axis_part part[TILEFOLD_AXES]; /* its counts, taps and steps; where it begins is left open */
     int64_t most_taps;                      /* of any part */
     double share;                   /* of all multiply-adds that are in one dominant part of one group and image */

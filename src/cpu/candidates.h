@@ -40,6 +40,9 @@ const char *tilefold_cpu_row_name(int row);
 tilefold_math tilefold_cpu_row_math(int row);
 int tilefold_cpu_plan_row(const tilefold_plan *plan);
 
+/* Whether its parts have the folds of all classes (geometry.h). */
+bool tilefold_cpu_plan_merged(const tilefold_plan *plan);
+
 /* The estimate of a plan: of the candidates for one problem, context and limit the planner's plan has the least. */
 double tilefold_cpu_plan_cost(const tilefold_plan *plan);
 

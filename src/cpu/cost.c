@@ -24,6 +24,32 @@ static tilefold_axis_part part_of_kind(const tilefold_axis *axis, const tilefold
     return part;
 }
 
+/* Folds and taps of the longer class of a merged axis, or of the shorter; of any other axis, those of the dominant part. */
+static tilefold_axis_class merged_class(const shape *s, int axis, int64_t index) {
+    if (s->geometry->axis[axis].merged) return tilefold_axis_get_class(&s->geometry->axis[axis], index);
+    return (tilefold_axis_class){.folds = s->part[axis].folds, .taps = s->part[axis].taps};
+}
+
+/* A merged part has all folds, and the taps of the longer class; what is multiplied is less. Returns the share. */
+static double merge_dominant(shape *s) {
+    double useful = 1;
+    s->folds = s->taps = s->class_folds = 1;
+    for (int at = 0; at < TILEFOLD_AXES; at++) {
+        const tilefold_axis *axis = &s->geometry->axis[at];
+        tilefold_axis_part *part = &s->part[at];
+        if (axis->merged) {
+            part->folds = part->class_folds = axis->input_dilation;
+            part->taps = tilefold_ceil_div(axis->kernel, axis->input_dilation);
+            part->in_tap = part->taps > 1 ? axis->tap_step : 1;
+            useful *= (double)axis->kernel / ((double)part->taps * (double)part->folds);
+        }
+        s->folds *= part->folds;
+        s->taps *= part->taps;
+        s->class_folds *= tilefold_max(merged_class(s, at, 0).folds, axis->merged ? merged_class(s, at, 1).folds : 0);
+    }
+    return useful;
+}
+
 void tilefold_cpu_find_dominant(shape *s) {
     s->most_taps = s->folds = s->taps = s->positions = 1;
     for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
@@ -41,10 +67,14 @@ void tilefold_cpu_find_dominant(shape *s) {
         s->taps *= best->taps;
         s->positions *= best->count;
         s->folds *= best->folds;
+        const tilefold_axis *cut = &s->geometry->axis[axis];
+        if (cut->merged)
+            most = tilefold_ceil_div(cut->kernel, cut->input_dilation); /* whether or not a fold has them */
         s->most_taps *= most;
     }
-    double part = (double)s->taps * (double)s->positions * (double)s->folds * (double)s->geometry->in_channels *
-                  (double)s->geometry->out_channels;
+    double useful = merge_dominant(s);
+    double part = useful * (double)s->taps * (double)s->positions * (double)s->folds *
+                  (double)s->geometry->in_channels * (double)s->geometry->out_channels;
     double all = (double)tilefold_geometry_padded_macs(s->geometry);
     s->share = all > 0 && part > 0 ? part / all : 1;
 }
@@ -232,6 +262,29 @@ static double product_cycles(const shape *s, const tilefold_cpu_plan *p, const s
            (z->blocks - 1) * z->m * z->n * partial_cycles;
 }
 
+/* Of all classes where they are merged: each has columns and taps of its own. */
+static double all_product_cycles(const shape *s, const tilefold_cpu_plan *p, const sizes *z, const operand *o) {
+    if (!s->geometry->merged) return product_cycles(s, p, z, o);
+    double cycles = 0, channels = (double)s->geometry->in_channels;
+    for (int index = 0; index < 8; index++) {
+        double folds = 1, taps = 1;
+        for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
+            bool shorter = index >> axis & 1, twice = shorter && !s->geometry->axis[axis].merged;
+            tilefold_axis_class class = merged_class(s, axis, shorter);
+            folds *= twice ? 0 : (double)class.folds;
+            taps *= (double)class.taps;
+        }
+        sizes each = *z;
+        operand of = *o;
+        each.n = (double)p->tiling.columns * folds;
+        each.k = taps * channels;
+        of.segments *= taps / (double)s->taps;
+        of.call_bytes *= taps / (double)s->taps;
+        if (folds > 0) cycles += product_cycles(s, p, &each, &of);
+    }
+    return cycles;
+}
+
 /* --------------------------------------------------------------------------------------------------- algorithms ---- */
 
 double tilefold_cpu_estimate_unfold(const shape *s, const tilefold_cpu_plan *p) {
@@ -274,7 +327,7 @@ static double rows_cycles(const shape *s, const tilefold_cpu_plan *p, double con
                  .extra_loads = 0.5,
                  .segments = count_segments(s),
                  .conflicts = conflicts};
-    double cycles = product_cycles(s, p, &z, &o);
+    double cycles = all_product_cycles(s, p, &z, &o);
     cycles += z.m * (double)s->taps * z.column_tiles * ceil_div(z.blocks, fmax(1, (double)s->taps)) * pointer_cycles;
     cycles += z.m * z.n * store_cycles(s, p, fmin(z.m / calls, (double)s->part[2].count));
     return cycles + weight_cycles(s, p, &z, z.tiles);
@@ -316,7 +369,7 @@ double tilefold_cpu_estimate_halo(const shape *s, const tilefold_cpu_plan *p) {
                  .box_bytes = plane * block * 4,
                  .segments = count_segments(s),
                  .conflicts = 1};
-    double cycles = product_cycles(s, p, &z, &o);
+    double cycles = all_product_cycles(s, p, &z, &o);
     cycles += boxes * z.column_tiles * channels * (plane * copy + plane_cycles);
     cycles += z.m * z.n * store_cycles(s, p, fmin(z.m / calls, run));
     return cycles + weight_cycles(s, p, &z, boxes);
@@ -351,11 +404,35 @@ double tilefold_cpu_estimate_depthwise_pixels(const shape *s, const tilefold_cpu
     return z.n * (each + z.m * store_cycles(s, p, (double)count));
 }
 
+/* Beside its body a merged part has heads and tails, of few positions, in every group. */
+static const double edge_cycles = 1500;
+
+static double edges(const shape *s, const tilefold_cpu_plan *p) {
+    double parts = 1;
+    for (int at = 0; at < TILEFOLD_AXES && s->geometry->merged; at++) {
+        int used = 0;
+        for (int64_t index = 0; index < tilefold_axis_parts(&s->geometry->axis[at]); index++)
+            used += tilefold_axis_get_part(&s->geometry->axis[at], index).count > 0;
+        parts *= used;
+    }
+    return (parts - 1) * (double)p->tiling.groups;
+}
+
+/* Parts are alike by their multiply-adds; those of fewer taps have as many outputs to store. */
+static double more_stores(const shape *s, const tilefold_cpu_plan *p, double counted) {
+    const tilefold_geometry *g = s->geometry;
+    double outputs = (double)g->batch * (double)g->groups * (double)g->out_channels;
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++) outputs *= (double)g->axis[axis].output;
+    return fmax(0, outputs - counted) * store_cycles(s, p, (double)p->nr);
+}
+
 double tilefold_cpu_estimate(const shape *s, const tilefold_cpu_plan *p) {
     double others = tilefold_cpu_parts_alike(s, p), total = p->algorithm->estimate(s, p) * others;
     sizes z = get_sizes(s, p);
-    double tiles = fmax(1.0, z.tiles * z.column_tiles * others);
+    double alike = s->geometry->merged ? floor(others) : others; /* what is left is edges */
+    double tiles = fmax(1.0, z.tiles * z.column_tiles * alike);
     double turns = ceil_div(tiles, s->threads);
     double start = s->threads > 1 ? 20000 : 0; /* to wake them */
-    return start + total * turns / tiles + tiles / s->threads * 300;
+    return start + total * turns / tiles + tiles / s->threads * 300 +
+           (edges(s, p) * edge_cycles + more_stores(s, p, z.m * z.n * others)) / s->threads;
 }

@@ -137,7 +137,7 @@ static void run(const tilefold_cpu_work *work, const tilefold_tile *tile, char *
 
 /* Columns of one class are so few that they fit into the rows of a kernel. */
 static bool few_columns(const tilefold_cpu_shape *shape) {
-    return shape->folds * shape->geometry->out_channels <= shape->kernels->max_rows[0];
+    return shape->class_folds * shape->geometry->out_channels <= shape->kernels->max_rows[0];
 }
 
 static bool always(const tilefold_cpu_shape *shape) {

@@ -18,6 +18,7 @@ typedef __m256 vector;
 #define PLANE_TILES(TILE) ROWS_6(TILE, 3) ROWS_6(TILE, 5) ROWS_6(TILE, 7)
 #define MAX_PLANE_ROWS 6
 #define LANES 8
+#define VECTOR_REGISTER "x"
 #define POINTER_REGISTERS 6
 #define CHAINS 12
 #define ISA TILEFOLD_ISA_AVX2

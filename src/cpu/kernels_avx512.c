@@ -18,6 +18,7 @@ typedef __m512 vector;
 #define PLANE_TILES(TILE) ROW_TILES(TILE)
 #define MAX_PLANE_ROWS 8
 #define LANES 16
+#define VECTOR_REGISTER "v"
 #define POINTER_REGISTERS 6
 #define CHAINS 16
 #define ISA TILEFOLD_ISA_AVX512

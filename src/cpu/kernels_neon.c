@@ -23,6 +23,7 @@ typedef float32x4_t vector;
 #define PLANE_TILES(TILE) ROW_TILES(TILE)
 #define MAX_PLANE_ROWS 8
 #define LANES 4
+#define VECTOR_REGISTER "w"
 #define POINTER_REGISTERS 14
 #define CHAINS 24
 #define ISA TILEFOLD_ISA_NEON

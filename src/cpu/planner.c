@@ -118,6 +118,7 @@ static bool consider_columns(const shape *s, tilefold_cpu_plan *p, tilefold_cpu_
         p->tiling.block_columns = columns;
         bool fit = consider(s, p, best);
         any = any || fit;
+        if (s->geometry->merged) return any; /* a tile has all classes */
         bool thrifty = fit && (!p->cut || p->tiling.positions >= 2 * p->operand_width);
         bool busy = s->threads == 1 || tilefold_cpu_positions(s, p) > 8 * p->operand_width;
         if (columns <= p->weight_width || (thrifty && busy)) return any;
@@ -199,6 +200,7 @@ static bool next_proposal(proposals *at) {
         if (block.taps == last.taps && block.channels == last.channels) continue;
         at->plan.block = block;
         at->plan.cut = is_cut(at->shape, &at->plan);
+        if (at->plan.cut && at->shape->geometry->merged) continue; /* partial sums have no room for several classes */
         return true;
     }
 }
@@ -250,12 +252,16 @@ static int64_t largest_buffer(const tilefold_plan *plan) {
     return set ? tilefold_min(set, UNLIMITED) : UNLIMITED;
 }
 
-/* The plan's geometry, and where it can be folded also that; returns how many. */
-static int get_cuts(const tilefold_plan *plan, tilefold_geometry cuts[2]) {
+/* The plan's geometry, cut by phase, and where it can be also folded, and merged; returns how many. */
+enum { CUTS = 3 };
+static int get_cuts(const tilefold_plan *plan, tilefold_geometry cuts[CUTS]) {
     cuts[0] = cuts[1] = plan->geometry;
     if (!tilefold_geometry_can_fold(&plan->geometry)) return 1;
     tilefold_geometry_fold(&cuts[1]);
-    return 2;
+    cuts[2] = cuts[1];
+    if (!tilefold_geometry_can_merge(&cuts[1])) return 2;
+    tilefold_geometry_merge(&cuts[2]);
+    return CUTS;
 }
 
 static shape make_shape(const tilefold_plan *plan, const tilefold_geometry *geometry, int64_t buffer, int64_t limit,
@@ -275,7 +281,7 @@ static shape make_shape(const tilefold_plan *plan, const tilefold_geometry *geom
 
 static void decide(const tilefold_plan *plan, int64_t limit, int32_t threads, struct tilefold_cpu_pick *pick,
                    decision *best) {
-    tilefold_geometry cuts[2];
+    tilefold_geometry cuts[CUTS];
     int ways = get_cuts(plan, cuts);
     for (int way = 0; way < ways; way++) {
         shape s = make_shape(plan, &cuts[way], largest_buffer(plan), limit, threads);
@@ -289,7 +295,7 @@ static void decide(const tilefold_plan *plan, int64_t limit, int32_t threads, st
 
 /* The least of all candidates, with buffers of at most so many bytes; INT64_MAX where the algorithm has none. */
 static int64_t least_budget(const tilefold_plan *plan, int64_t buffer) {
-    tilefold_geometry cuts[2];
+    tilefold_geometry cuts[CUTS];
     int ways = get_cuts(plan, cuts);
     int64_t least = INT64_MAX;
     for (int way = 0; way < ways; way++) {
@@ -385,7 +391,9 @@ size_t tilefold_cpu_print(const tilefold_plan *plan, char *text, size_t bytes) {
                            "  tile         %lld positions x %lld columns, kernel %dx%d, sums %s\n",
                            tilefold_algorithm_name(cpu->algorithm->id), tilefold_isa_name(cpu->kernels->isa),
                            (int)cpu->threads, cpu->positions_in_lanes ? "lanes" : "rows", cpu->algorithm->words,
-                           plan->geometry.folded ? ", phases folded into columns" : "",
+                           plan->geometry.merged   ? ", phases folded into columns, all in one part"
+                           : plan->geometry.folded ? ", phases folded into columns"
+                                                   : "",
                            (long long)cpu->tiling.positions, (long long)cpu->tiling.block_columns, (int)cpu->mr,
                            (int)cpu->nr, cpu->cut ? "cut into blocks" : "whole");
     return written > 0 ? (size_t)written : 0;
@@ -430,5 +438,7 @@ const char *tilefold_cpu_row_name(int row) { return tilefold_cpu_algorithms[row]
 tilefold_math tilefold_cpu_row_math(int row) { return tilefold_cpu_algorithms[row]->math; }
 
 int tilefold_cpu_plan_row(const tilefold_plan *plan) { return ((const tilefold_cpu_plan *)plan->state)->row; }
+
+bool tilefold_cpu_plan_merged(const tilefold_plan *plan) { return plan->geometry.merged; }
 
 double tilefold_cpu_plan_cost(const tilefold_plan *plan) { return ((const tilefold_cpu_plan *)plan->state)->cost; }

@@ -15,6 +15,30 @@ typedef struct weight_panel {
     int run_count;
 } weight_panel;
 
+/* Finds the weights of the columns in hand. */
+static void enter_side(tilefold_product *p) {
+    const tilefold_geometry *geometry = p->work->geometry;
+    p->side_taps = tilefold_part_taps(&p->side);
+    p->class_columns = tilefold_class_columns(&p->plan->tiling, p->side.part);
+    p->class_offset = tilefold_cpu_class_offset(geometry, p->plan, &p->side);
+    if (p->side_taps)
+        for (int axis = 0; axis < TILEFOLD_AXES; axis++)
+            p->classes[axis] = tilefold_axis_get_class(&geometry->axis[axis], p->side.part[axis].class_index);
+}
+
+/* Enters one class of each merged axis; false where the tile has no folds of them. */
+static bool enter_classes(tilefold_product *p, const int64_t index[TILEFOLD_AXES]) {
+    for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
+        tilefold_axis_part *part = &p->side.part[axis];
+        *part = tilefold_axis_share_part(&p->work->geometry->axis[axis], &p->tile->part[axis], index[axis]);
+        if (part->folds == 0) return false;
+    }
+    enter_side(p);
+    p->side.column_begin = 0;
+    p->side.column_end = p->class_columns;
+    return true;
+}
+
 static tilefold_product begin_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena,
                                       const tilefold_operand_kind *operand) {
     const tilefold_geometry *geometry = work->geometry;
@@ -22,31 +46,30 @@ static tilefold_product begin_product(const tilefold_cpu_work *work, const tilef
     tilefold_product p = {.work = work, .plan = plan, .tile = tile, .operand = operand, .arena = arena};
     p.taps = tilefold_part_taps(tile);
     p.segments = (tilefold_segment *)(arena + plan->arena.segments);
-    p.class_columns = tilefold_class_columns(&plan->tiling, tile->part);
-    p.class_offset = tilefold_cpu_class_offset(geometry, plan, tile);
-    if (p.taps)
-        for (int axis = 0; axis < TILEFOLD_AXES; axis++)
-            p.classes[axis] = tilefold_axis_get_class(&geometry->axis[axis], tile->part[axis].class_index);
+    p.side = *tile;
+    if (!geometry->merged) enter_side(&p);
     return p;
 }
 
 /* The sums' beginnings: one for each column, zeros in the panel's padding. */
 static void fill_init(const tilefold_product *p, const weight_panel *panel) {
     float *init = (float *)(p->arena + p->plan->arena.init);
-    tilefold_cpu_load_bias(p->work, p->tile, panel->column, panel->count, init);
+    tilefold_cpu_load_bias(p->work, &p->side, panel->column, panel->count, init);
     for (int64_t i = panel->count; i < panel->width; i++) init[i] = 0.0f;
 }
 
 /* The block's part of a panel. */
 static const float *weight_values(const tilefold_product *p, const weight_panel *panel) {
-    int64_t channels = p->work->geometry->in_channels, sum = p->taps * channels;
+    int64_t channels = p->work->geometry->in_channels, sum = p->side_taps * channels;
     if (sum == 0) return NULL;
     if (p->plan->prepacked)
         return p->work->packed + p->class_offset + panel->column * sum +
-               tilefold_block_offset(&p->block, p->taps, channels) * panel->width;
+               tilefold_block_offset(&p->block, p->side_taps, channels) * panel->width;
     float *out = (float *)(p->arena + p->plan->arena.weight);
+    tilefold_block block = p->block;
+    block.tap_end = tilefold_min(block.tap_end, p->side_taps); /* some taps only of one class: merged, all of them */
     tilefold_cpu_pack_panel(p->work->geometry, p->plan, p->work->weight, p->tile->group, p->classes, panel->column,
-                            &p->block, out);
+                            &block, out);
     return out;
 }
 
@@ -67,12 +90,21 @@ int64_t tilefold_product_max_segments(const tilefold_block_size *block) {
     return block->taps * tilefold_ceil_div(block->channels, TILEFOLD_CHANNEL_BLOCK);
 }
 
+/* Whether the columns in hand have the tap of a segment: a shorter class lacks the last along an axis. */
+static bool has_tap(const tilefold_product *p, int64_t segment) {
+    if (p->side_taps == p->taps) return true;
+    tilefold_tap tap = tilefold_tap_at(p->tile->part, segment % p->taps);
+    const tilefold_axis_part *part = p->side.part;
+    return tap.j[0] < part[0].taps && tap.j[1] < part[1].taps && tap.j[2] < part[2].taps;
+}
+
 /* Where each segment begins in a weight panel of this width. */
 static void point_segments_at_weights(tilefold_product *p, int64_t width) {
     if (p->segment_width == width) return;
     int64_t k = 0;
     for (int64_t i = 0; i < p->segment_count; i++) {
         tilefold_segment *segment = &p->segments[i];
+        if (!has_tap(p, i)) continue;
         if (p->plan->positions_in_lanes)
             segment->a = k * width;
         else
@@ -101,7 +133,8 @@ void tilefold_product_skip_padding(tilefold_product *p, tilefold_position_panel 
     const tilefold_axis_part *part = p->tile->part;
     panel->segments = p->segments;
     panel->segment_count = p->segment_count;
-    if (!p->work->finite || p->taps <= 1 || p->block.tap_end - p->block.tap_begin != p->taps) return;
+    bool skips = p->work->finite && p->taps > 1 && p->block.tap_end - p->block.tap_begin == p->taps;
+    if (!skips && p->side_taps == p->taps) return;
     /* The positions' extent along each axis: whole rows, or planes, where they go on into the next. */
     int64_t last = panel->at.q[2] + panel->count - 1, rows = last < part[2].count ? 0 : last / part[2].count;
     int64_t y = panel->at.q[1] + rows, planes = y < part[1].count ? 0 : y / part[1].count;
@@ -112,8 +145,10 @@ void tilefold_product_skip_padding(tilefold_product *p, tilefold_position_panel 
     bool same = p->met_count >= 0;
     int64_t met = 1;
     for (int axis = 0; axis < TILEFOLD_AXES; axis++) {
-        int64_t from, to;
-        tilefold_taps_met(&p->work->geometry->axis[axis], &part[axis], first[axis], end[axis], &from, &to);
+        int64_t from = 0, to = part[axis].taps;
+        if (skips) tilefold_taps_met(&p->work->geometry->axis[axis], &part[axis], first[axis], end[axis], &from, &to);
+        to = tilefold_min(to, p->side.part[axis].taps);
+        from = tilefold_min(from, to);
         same = same && from == p->met_begin[axis] && to == p->met_end[axis];
         p->met_begin[axis] = from, p->met_end[axis] = to;
         met *= to - from;
@@ -195,7 +230,7 @@ static void fetch_next_panel(const tilefold_product *p, const weight_panel *pane
                              const tilefold_position_panel *positions, int64_t at, tilefold_tile_io *io) {
     io->next = (const char *)panel->values;
     if (p->taps == 0) return;
-    if (panel->column == p->tile->column_begin && positions->next && p->positions > p->taps * panel->width) {
+    if (panel->column == p->side.column_begin && positions->next && p->positions > p->taps * panel->width) {
         int64_t steps = tilefold_block_length(&p->block);
         io->next = positions->next;
         io->next_step = (ptrdiff_t)((positions->next_bytes + steps - 1) / steps);
@@ -226,7 +261,7 @@ static void multiply_panels(const tilefold_product *p, const weight_panel *panel
     fetch_next_panel(p, panel, positions, at, &io);
     if (!p->first) io.init = partial, io.init_stride = plan->nr, io.init_by_row = false;
     if (p->last) {
-        direct = tilefold_cpu_direct_output(p->work, p->tile, &positions->at, positions->count, panel->count,
+        direct = tilefold_cpu_direct_output(p->work, &p->side, &positions->at, positions->count, panel->count,
                                             panel->runs, panel->run_count, &io.out_stride);
         io.out = direct ? direct : stage;
         if (direct) io.lanes = in_lanes ? positions->count : panel->count;
@@ -234,7 +269,7 @@ static void multiply_panels(const tilefold_product *p, const weight_panel *panel
     }
     call_kernel(p, panel, positions, &io);
     if (p->last && !direct)
-        tilefold_cpu_store_tile(p->work, p->tile, &positions->at, positions->count, panel->runs, panel->run_count,
+        tilefold_cpu_store_tile(p->work, &p->side, &positions->at, positions->count, panel->runs, panel->run_count,
                                 stage, plan->nr);
 }
 
@@ -245,7 +280,7 @@ static bool enter_weight_panel(const tilefold_product *p, int64_t column, tilefo
     *panel = (weight_panel){.column = column, .runs = runs};
     panel->count = tilefold_min(p->plan->weight_width, p->class_columns - column);
     panel->width = tilefold_cpu_panel_width(p->plan, p->class_columns, column);
-    panel->run_count = tilefold_cpu_column_runs(p->work, p->tile, column, column + panel->count, runs);
+    panel->run_count = tilefold_cpu_column_runs(p->work, &p->side, column, column + panel->count, runs);
     return panel->run_count > 0;
 }
 
@@ -254,7 +289,7 @@ static void multiply_block(tilefold_product *p) {
     tilefold_column_run runs[TILEFOLD_MAX_VECTORS * TILEFOLD_MAX_LANES];
     float *partial = (float *)(p->arena + plan->arena.partial);
     p->segment_width = 0;
-    for (int64_t column = p->tile->column_begin; column < p->tile->column_end; column += plan->weight_width) {
+    for (int64_t column = p->side.column_begin; column < p->side.column_end; column += plan->weight_width) {
         weight_panel panel;
         if (!enter_weight_panel(p, column, runs, &panel)) continue;
         panel.values = weight_values(p, &panel);
@@ -269,6 +304,20 @@ static void multiply_block(tilefold_product *p) {
     }
 }
 
+/* All columns, class by class where they are merged. */
+static void multiply_classes(tilefold_product *p) {
+    const tilefold_axis *axis = p->work->geometry->axis;
+    if (!p->work->geometry->merged) {
+        multiply_block(p);
+        return;
+    }
+    int64_t index[TILEFOLD_AXES];
+    for (index[0] = 0; index[0] < (axis[0].merged ? 2 : 1); index[0]++)
+        for (index[1] = 0; index[1] < (axis[1].merged ? 2 : 1); index[1]++)
+            for (index[2] = 0; index[2] < (axis[2].merged ? 2 : 1); index[2]++)
+                if (enter_classes(p, index)) multiply_block(p);
+}
+
 static void multiply_box(tilefold_product *p) {
     int64_t channels = p->work->geometry->in_channels, taps = p->taps;
     const tilefold_block_size *size = &p->plan->block;
@@ -278,7 +327,7 @@ static void multiply_box(tilefold_product *p) {
         p->last = taps == 0 || tilefold_block_is_last(&p->block, taps, channels);
         p->segment_count = 0;
         p->operand->build(p);
-        multiply_block(p);
+        multiply_classes(p);
         if (p->last) return;
         p->block = tilefold_block_after(&p->block, size, taps, channels);
         p->first = false;
@@ -315,9 +364,11 @@ void tilefold_product_choose_tile(const tilefold_cpu_shape *shape, int32_t vecto
     plan->tiling.columns = shape->geometry->out_channels;
     plan->mr = 0;
     if (most_rows == 0) return;
-    int64_t rows = tilefold_max(1, positions_in_lanes ? plan->tiling.columns * shape->folds : positions), granule = 1;
+    int64_t columns = plan->tiling.columns * shape->class_folds, granule = 1;
+    int64_t rows = tilefold_max(1, positions_in_lanes ? columns : positions);
     plan->folds_innermost = positions_in_lanes && folds_adjoin(shape);
-    if (plan->folds_innermost && shape->part[2].folds <= most_rows) granule = shape->part[2].folds;
+    if (plan->folds_innermost && shape->part[2].folds <= most_rows && !shape->geometry->merged)
+        granule = shape->part[2].folds;
     most_rows = most_rows / granule * granule;
     int64_t even = tilefold_ceil_div(rows, tilefold_ceil_div(rows, most_rows));
     plan->mr = (int32_t)tilefold_round_up(even, granule);

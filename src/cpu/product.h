@@ -25,8 +25,11 @@ typedef struct tilefold_product {
     const tilefold_tile *tile;
     const tilefold_operand_kind *operand;
     char *arena;
-    tilefold_axis_class classes[TILEFOLD_AXES];
     int64_t taps;
+    /* the columns in hand: the tile's, or, where parts are merged, those of one class after the other, with some of the taps */
+    tilefold_tile side;
+    tilefold_axis_class classes[TILEFOLD_AXES];
+    int64_t side_taps;
     int64_t class_columns;
     int64_t class_offset; /* within the packed weights */
     /* the box in hand */

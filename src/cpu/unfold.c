@@ -158,10 +158,8 @@ static void run(const tilefold_cpu_work *work, const tilefold_tile *tile, char *
 
 /* ------------------------------------------------------------------------------------------------------- record ---- */
 
-static bool always(const tilefold_cpu_shape *shape) {
-    (void)shape;
-    return true;
-}
+/* What merged classes have in common is not one run of an unfolded panel. */
+static bool applies(const tilefold_cpu_shape *shape) { return !shape->geometry->merged; }
 
 static bool propose(const tilefold_cpu_shape *shape, int index, tilefold_cpu_plan *plan) {
     if (index >= 2 * TILEFOLD_MAX_VECTORS) return false;
@@ -180,7 +178,7 @@ static bool lay_out(const tilefold_cpu_shape *shape, tilefold_cpu_plan *plan) {
 const tilefold_cpu_algorithm tilefold_cpu_unfold = {
     .id = TILEFOLD_ALGORITHM_UNFOLD,
     .words = "unfolded",
-    .applies = always,
+    .applies = applies,
     .propose = propose,
     .lay_out = lay_out,
     .estimate = tilefold_cpu_estimate_unfold,

@@ -4,6 +4,7 @@
  * Included once, at the end of the instruction set's file, which before that defines the parameters of table_template.h
  * (save the families, which are here) and these, undefined here at the end:
  *
+ *     VECTOR_REGISTER     the constraint of inline assembly that stands for one
  *     POINTER_REGISTERS   how many general registers can hold pointers to rows in a loop
  *     CHAINS              independent multiply-adds that saturate the machine: latency times how many start in a cycle
  *
@@ -47,6 +48,13 @@
 #define FORGET(pointer) __asm__ volatile("" : "+r"(pointer))
 #else
 #define FORGET(pointer) ((void)0)
+#endif
+
+/* Has a vector that several multiply-adds use loaded once: left alone, gcc makes the load an operand of each. */
+#if defined(__GNUC__)
+#define HOLD(x) __asm__("" : "+" VECTOR_REGISTER(x))
+#else
+#define HOLD(x) ((void)(x))
 #endif
 
 /* A tile's sums live in mr * nv registers from the first multiply-add to the last. */
@@ -123,6 +131,7 @@ ALWAYS_INLINE void add_step(int nv, int mr, sums acc, bool by_pointer, const voi
         UNROLL
         for (int v = 0; v < nv; v++) {
             vector lanes = load_f32(b + v * LANES);
+            if (mr > 1) HOLD(lanes);
             UNROLL
             for (int i = 0; i < mr; i++) acc[i][v] = multiply_add_factor(row[i], lanes, acc[i][v]);
         }
@@ -554,6 +563,8 @@ ALWAYS_INLINE vector finish_value(vector x, float low, float high) {
 #define FINISH(x, low, high) finish_value(x, low, high)
 #include "winograd_template.h"
 
+#undef VECTOR_REGISTER
+#undef HOLD
 #undef POINTER_REGISTERS
 #undef CHAINS
 #undef PREFETCH
