@@ -3,7 +3,8 @@
 """Measures what docs/benchmarks.md says of the CPU and writes its tables and pictures. On a quiet machine:
 
     bench/benchmarks.py                  everything: two suites, both layouts, one thread and all, memory; more than an hour
-    bench/benchmarks.py founding         one part of it (see PARTS), and writes what has been measured so far
+    bench/benchmarks.py founding         one part of it (see parts()), and writes what has been measured so far
+    bench/benchmarks.py --share 0.2      the same in a fifth of the time: fewer turns of each library at each shape
     bench/benchmarks.py --write-only     measures nothing
 
 What was measured lies in build/bench/*.json. The libraries are those of compare.py, those that are not there are left out.
@@ -26,15 +27,15 @@ LIMITS = ["--limit", "16MiB", "--limit", "64KiB", "--limit", "1MiB", "--limit", 
 FOUNDING = {"seed_b": "B: 3×3, 64→64 channels, 256×256", "seed_a": "A: inverse STFT, kernel 4096, stride 1024"}
 
 
-def parts():
-    """Their names and what compare.py is told for each."""
+def parts(share=1.0):
+    """Their names and what compare.py is told for each, in this share of the time that they are worth."""
     everything = {}
     for name, path in SUITES.items():
-        everything[f"{name}-1"] = ["--suite", path, *LIMITS, "--memory", "--budget", "1200"]
+        everything[f"{name}-1"] = ["--suite", path, *LIMITS, "--memory", "--budget", 1200 * share]
     for name, path in SUITES.items():
-        everything[f"{name}-all"] = ["--suite", path, "--threads", len(os.sched_getaffinity(0)), "--budget", "600"]
-        everything[f"{name}-fast"] = ["--suite", path, "--math", "fast", "--kind", "dense", "--budget", "300"]
-    everything["founding"] = ["--filter", "seed_", "--layout", "channels-first", *LIMITS, "--memory", "--budget", "60"]
+        everything[f"{name}-all"] = ["--suite", path, "--threads", len(os.sched_getaffinity(0)), "--budget", 600 * share]
+        everything[f"{name}-fast"] = ["--suite", path, "--math", "fast", "--kind", "dense", "--budget", 300 * share]
+    everything["founding"] = ["--filter", "seed_", "--layout", "channels-first", *LIMITS, "--memory", "--budget", 60 * share]
     return everything
 
 
@@ -105,13 +106,14 @@ def main():
     parser.add_argument("part", nargs="*", help=f"{', '.join(parts())}; all unless given")
     parser.add_argument("--library", type=pathlib.Path, default=ROOT / "build" / "libtilefold.so")
     parser.add_argument("--write-only", action="store_true")
+    parser.add_argument("--share", type=float, default=1.0)
     options = parser.parse_args()
     unknown = set(options.part) - set(parts())
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: no part; there are {', '.join(parts())}")
     if not options.write_only:
         for name in options.part or parts():
-            measure(name, parts()[name], options.library)
+            measure(name, parts(options.share)[name], options.library)
     found = measured()
     write_summaries(found)
     write_shapes(found)
