@@ -17,7 +17,7 @@ from conftest import OPS, ROOT
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 import tilefold.torch  # noqa: E402
-from tilefold.torch import _operator  # noqa: E402
+from tilefold.torch import _gradient, _operator  # noqa: E402
 from torch import nn  # noqa: E402
 
 VARIANTS = {
@@ -109,6 +109,31 @@ def test_second_derivatives(op, variant):
 
     for got, expected in zip(penalty(ours, torch.float32), penalty(theirs, torch.float64)):
         assert (got.double() - expected).abs().max() <= 2e-6 * expected.abs().max()
+
+
+@pytest.mark.parametrize("most", (0, 100))
+@pytest.mark.parametrize("variant", ("all", "depthwise", "output padding"))
+def test_weight_gradients_by_either_way(op, variant, most, monkeypatch):
+    monkeypatch.setattr(_gradient, "_MOST_COLUMNS", most)
+    _gradient._parts.cache_clear()
+    test_results_and_gradients(op, variant)
+    _gradient._parts.cache_clear()
+
+
+def test_the_gradient_of_a_long_kernel():
+    """Taps of which some meet only padding, more than there are columns for."""
+    x, w, b = torch.randn(2, 2, 50), torch.randn(4, 2, 40), torch.randn(4)
+    for kernel, padding in ((40, 0), (40, 30), (9, 60)):
+        tensors, options = (x, w[..., :kernel], b), {"padding": padding, "dilation": 1}
+        gradient = torch.randn(nn.functional.conv1d(*tensors, **options).shape, dtype=torch.float64)
+        actual = with_gradients(tilefold.torch.conv1d, tensors, gradient, options)
+        assert_within_the_bound(actual, nn.functional.conv1d, tensors, gradient, options)
+    far = torch.randn(1, 2, 4), torch.randn(4, 2, 9), b  # taps that meet nothing but padding
+    options = {"dilation": 5, "padding": 20, "stride": 5}
+    gradient = torch.randn(nn.functional.conv1d(*far, **options).shape, dtype=torch.float64)
+    actual = with_gradients(tilefold.torch.conv1d, far, gradient, options)
+    assert_within_the_bound(actual, nn.functional.conv1d, far, gradient, options)
+    assert (actual[2] == 0).any()
 
 
 @pytest.mark.parametrize("needed", (0, 1, 2))

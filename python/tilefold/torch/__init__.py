@@ -11,8 +11,8 @@ conv1d() to conv_transpose3d() are torch.nn.functional's, computed on the CPU in
 the packed weights, with gradients to any order; torch.compile traces them as torch.ops.tilefold.convolution. convert() and
 bounded() swap a model's modules. float32, float16 and bfloat16; other types and tensors of other devices are a TypeError.
 
-A gradient obeys the limit too. The weight's is a convolution of the input with the result's gradient, which is packed as a weight
-is: beside the limit, as large as itself (twice, for float16 and bfloat16), and gone with the call; prepack=False does without.
+Gradients obey the limit too, and nothing is packed for a weight's: it is read from the input and from the result's gradient
+where they lie.
 """
 
 from ._functions import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d

@@ -19,7 +19,6 @@ no output_padding here, and each gradient is one of the two operators again, to 
 from __future__ import annotations
 
 import functools
-import itertools
 import weakref
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -28,10 +27,11 @@ from torch import Tensor
 
 from .. import _arrays, _call, _library
 from .._arrays import Form, Operand
-from .._library import Memory, lib
-from .._native import KEEP_BYTES, NativePlan
+from .._library import Memory
+from .._native import NativePlan
 from .._problem import Options as NativeOptions
 from .._problem import parse_bytes
+from . import _gradient
 
 Sizes = Sequence[int]
 
@@ -206,48 +206,25 @@ def convolution_weight(large: Tensor, small: Tensor, kernel: Sizes, stride: Size
 
         out[o, c, k] = sum over n, x of  small[n, o, x] * large[n, c, x*stride + k*dilation - begin]
 
-    which is a convolution by strides alone: images and channels change places, and so do stride and dilation; small is the kernel.
+    0 where nothing is summed up.
     """
-    if 0 in (large.shape[0], small.shape[0]):
-        return large.new_zeros((small.shape[1], large.shape[1] // groups, *kernel))
-    out = _empty_weight(large, small, kernel, stride, begin, dilation, groups)
-    larges, smalls, outs = (_arrays.operand(one.detach(), "a gradient") for one in (large, small, out))
-    native = _weight_plan(larges.form, smalls.form, outs.form, tuple(stride), tuple(begin), tuple(dilation), groups, Options(*options))
-    native.run(larges.address, smalls.address, 0, 0, outs.address, None)
+    out = torch.zeros_like(_empty_weight(large, small, kernel, stride, begin, dilation, groups))
+    if large.shape[0] > 0:
+        larges, smalls, outs = (_arrays.operand(one, "a gradient's factor") for one in (large, small, out))
+        geometry = _gradient.Geometry(tuple(stride), tuple(begin), tuple(dilation), groups)
+        _gradient.compute(larges, smalls, outs, geometry, _native_options(Options(*options)))
     return out
+
+
+def _native_options(options: Options) -> NativeOptions:
+    return NativeOptions(parse_bytes(options.scratch), _library.parse_device(options.device), options.threads or 0,
+                         options.algorithm, options.math, options.prepack)
 
 
 @convolution_weight.register_fake
 def _empty_weight(large: Tensor, small: Tensor, kernel: Sizes, stride: Sizes, begin: Sizes, dilation: Sizes, groups: int,
                   *_: Any) -> Tensor:
     return large.new_empty((small.shape[1], large.shape[1] // groups, *kernel))
-
-
-@functools.lru_cache(maxsize=32)
-def _weight_plan(large: Form, small: Form, out: Form, stride: Sizes, begin: Sizes, dilation: Sizes, groups: int,
-                 options: Options) -> NativePlan:
-    type_, rank = large.kind.type_of(large.dtype, "input"), len(stride)
-    if small.dtype != large.dtype:
-        raise TypeError(f"input is {large.dtype}, its gradient's factor {small.dtype}: both must have one type")
-    problem = _library.struct("problem", lib.TILEFOLD_CONV, type_, rank)
-    (images, inputs), outputs = large.shape[:2], small.shape[1]
-    problem.batch, problem.groups = inputs // groups, groups
-    problem.in_channels, problem.out_channels = groups * images, outputs
-    for axis in range(rank):
-        size, taps, wanted = large.shape[2 + axis], small.shape[2 + axis], out.shape[2 + axis]
-        problem.input_size[axis], problem.kernel[axis] = size, taps
-        problem.stride[axis], problem.dilation[axis] = dilation[axis], stride[axis]
-        problem.padding_begin[axis] = begin[axis]
-        problem.padding_end[axis] = (wanted - 1) * dilation[axis] + (taps - 1) * stride[axis] + 1 - size - begin[axis]
-    in_, of, weight = problem.input_stride, problem.output_stride, problem.weight_stride
-    in_.channel, in_.batch, in_.group = large.strides[0], large.strides[1], large.strides[1] * (inputs // groups)
-    of.channel, of.batch, of.group = out.strides[0], out.strides[1], out.strides[0] * (outputs // groups)
-    weight.in_channel, weight.out_channel, weight.group = small.strides[0], small.strides[1], small.strides[1] * (outputs // groups)
-    for axis, (strides, form) in itertools.product(range(rank), ((in_, large), (of, out), (weight, small))):
-        strides.spatial[axis] = form.strides[2 + axis]
-    native = NativeOptions(parse_bytes(options.scratch), _library.parse_device(options.device), options.threads or 0,
-                           options.algorithm, options.math, options.prepack)
-    return NativePlan(problem, tuple(out.shape), native, KEEP_BYTES)
 
 
 def _save_weight(ctx: Any, inputs: Tuple[Any, ...], output: Any) -> None:
