@@ -13,6 +13,7 @@
 #include "json.h"
 #include "session.h"
 #include "suite.h"
+#include "system.h"
 
 enum { LEAST_RUNS = 3, MOST_RUNS = 10 };
 static const double seconds_enough = 0.3; /* of runs, after which there are no more than LEAST_RUNS */
@@ -63,11 +64,11 @@ static void fill_random(tilefold_type type, int64_t bytes, uint32_t seed, void *
 }
 
 static void free_data(bench_data *data) {
-    free(data->input);
-    free(data->weight);
-    free(data->output);
-    free(data->packed);
-    free(data->scratch);
+    tilefold_cli_release(data->input);
+    tilefold_cli_release(data->weight);
+    tilefold_cli_release(data->output);
+    tilefold_cli_release(data->packed);
+    tilefold_cli_release(data->scratch);
 }
 
 /* All memory first, so that nothing is filled where there is too little. OK or FAILED; free_data() either way. */

@@ -2,12 +2,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#define _DEFAULT_SOURCE /* getrusage */
-
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "commands.h"
 #include "error.h"
@@ -17,6 +14,7 @@
 #include "progress.h"
 #include "session.h"
 #include "signals.h"
+#include "system.h"
 
 /* One run; whatever is there is released by close_run(). */
 typedef struct conv_run {
@@ -166,26 +164,10 @@ static int execute(conv_run *run) {
     return TILEFOLD_CLI_OK;
 }
 
-/* The most memory this process has had resident. Linux's own figure first: getrusage() starts from the figure of the
- * process that started this one. */
-static int64_t peak_rss_bytes(void) {
-    static const char field[] = "VmHWM:";
-    int64_t kibibytes = -1;
-    char line[256];
-    FILE *file = fopen("/proc/self/status", "r");
-    while (file && kibibytes < 0 && fgets(line, sizeof line, file)) {
-        if (strncmp(line, field, sizeof field - 1) == 0) kibibytes = strtoll(line + sizeof field - 1, NULL, 10);
-    }
-    if (file) fclose(file);
-    struct rusage usage;
-    if (kibibytes < 0 && getrusage(RUSAGE_SELF, &usage) == 0) kibibytes = usage.ru_maxrss;
-    return kibibytes < 0 ? 0 : kibibytes * 1024;
-}
-
 static int report(conv_run *run) {
     double flops = 2.0 * (double)run->info.macs;
     double gflops = run->seconds > 0 ? flops / run->seconds / 1e9 : 0;
-    int64_t peak = peak_rss_bytes();
+    int64_t peak = tilefold_cli_peak_memory();
     if (run->options->json) {
         tilefold_cli_json json = {stdout, false};
         tilefold_cli_json_open(&json, NULL, '{');
@@ -222,8 +204,8 @@ static int run_all(conv_run *run) {
 
 static void close_run(conv_run *run) {
     tilefold_cli_output_discard(&run->output);
-    free(run->packed);
-    free(run->scratch);
+    tilefold_cli_release(run->packed);
+    tilefold_cli_release(run->scratch);
     tilefold_plan_destroy(run->plan);
     tilefold_context_destroy(run->context);
     tilefold_cli_npy_close(&run->bias);

@@ -2,35 +2,19 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#define _POSIX_C_SOURCE 200809L
-
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <tilefold.h>
 
 #include "commands.h"
 #include "error.h"
 #include "session.h"
-
-/* A process started without standard streams must not get a file of its own under their numbers, and then print into it.
- * Read-only, so that printing fails and is noticed. */
-static int occupy_standard_streams(void) {
-    int file;
-    do {
-        file = open("/dev/null", O_RDONLY);
-    } while (file >= 0 && file <= STDERR_FILENO);
-    if (file >= 0) close(file);
-    return file < 0 ? tilefold_cli_fail("cannot open /dev/null") : TILEFOLD_CLI_OK;
-}
+#include "system.h"
 
 /* Nobody should compute for hours and then find out. */
 static int check_standard_output(void) {
-    int flags = fcntl(STDOUT_FILENO, F_GETFL);
-    if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) return TILEFOLD_CLI_OK;
+    if (tilefold_cli_can_print()) return TILEFOLD_CLI_OK;
     return tilefold_cli_fail("cannot write to standard output: it is closed");
 }
 
@@ -45,9 +29,8 @@ static int run(const tilefold_cli_options *options) {
 }
 
 int main(int argc, char **argv) {
-    int status = occupy_standard_streams();
+    int status = tilefold_cli_begin_process(&argc, &argv);
     if (status != TILEFOLD_CLI_OK) return status;
-    signal(SIGPIPE, SIG_IGN); /* printing to nobody is an error like any other */
     if (argc < 2) return tilefold_cli_misuse("no command given (see tilefold --help)");
     if (strcmp(argv[1], "--help") == 0) {
         tilefold_cli_print_overview();

@@ -2,21 +2,14 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#define _POSIX_C_SOURCE 200809L
-
 #include "npy.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "error.h"
-#include "signals.h"
+#include "system.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the elements of a .npy file are used where they lie, so the host must be little-endian"
@@ -229,29 +222,9 @@ static int lay_out(tilefold_cli_array *array, const header_fields *fields, size_
 }
 
 static int map_file(const char *path, tilefold_cli_array *array) {
-    /* O_NONBLOCK: opening a FIFO must not wait for a writer. */
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file < 0) return tilefold_cli_fail("%s: cannot open it: %s", path, strerror(errno));
-    struct stat info;
-    int status = TILEFOLD_CLI_OK;
-    if (fstat(file, &info) != 0) {
-        status = tilefold_cli_fail("%s: cannot read it: %s", path, strerror(errno));
-    } else if (!S_ISREG(info.st_mode)) {
-        status = tilefold_cli_fail("%s: not a regular file", path);
-    } else if (info.st_size == 0) {
-        status = tilefold_cli_fail("%s: not a .npy file: it is empty", path);
-    } else {
-        array->mapping_bytes = (size_t)info.st_size;
-        array->mapping = mmap(NULL, array->mapping_bytes, PROT_READ, MAP_PRIVATE, file, 0);
-        if (array->mapping == MAP_FAILED) {
-            array->mapping = NULL;
-            status = tilefold_cli_fail("%s: cannot map its %zu bytes: %s", path, array->mapping_bytes, strerror(errno));
-        } else {
-            tilefold_cli_name_mapping(path, array->mapping, array->mapping_bytes);
-        }
-    }
-    close(file);
-    return status;
+    int status = tilefold_cli_map_file(path, &array->mapping, &array->mapping_bytes);
+    if (status != TILEFOLD_CLI_OK || array->mapping) return status;
+    return tilefold_cli_fail("%s: not a .npy file: it is empty", path);
 }
 
 int tilefold_cli_npy_open(const char *path, tilefold_type type, bool or_f32, tilefold_cli_array *array) {
@@ -278,8 +251,7 @@ int tilefold_cli_npy_open(const char *path, tilefold_type type, bool or_f32, til
 
 void tilefold_cli_npy_close(tilefold_cli_array *array) {
     if (!array->mapping) return;
-    tilefold_cli_forget_mapping(array->mapping);
-    munmap(array->mapping, array->mapping_bytes);
+    tilefold_cli_unmap_file(array->mapping, array->mapping_bytes);
     array->mapping = NULL;
 }
 

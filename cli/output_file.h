@@ -4,7 +4,7 @@
  *
  * Where the file system can hold a file without a name (O_TMPFILE), the output has none until it is committed, so that
  * nothing remains of a process that is killed. Elsewhere it is written as .tilefold-PID-N.tmp beside its final name, and
- * removed on failure. Symbolic links are followed: it is what they lead to that is made or replaced, beside itself.
+ * removed on failure. So it is on Windows, where a process that is killed leaves it. Symbolic links are followed: it is what they lead to that is made or replaced, beside itself.
  *
  *     create -> (fill in memory) -> commit -> keep
  *         \___________________________\____-> discard
@@ -21,8 +21,8 @@ typedef struct tilefold_cli_output {
     char *path;       /* the same with symbolic links followed: what is replaced */
     char *directory;  /* that of path */
     char *temporary;  /* the name until it is committed, then that of the file it replaced; NULL for none */
-    int file;
-    void *memory; /* the whole file, mapped */
+    intptr_t file;    /* a descriptor, on Windows a handle; -1 for none */
+    void *memory;     /* the whole file, mapped */
     size_t bytes;
     bool made;      /* committed under a name that was free */
     bool exchanged; /* committed in place of a file, which is at `temporary` until this one is kept */

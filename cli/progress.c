@@ -2,33 +2,28 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#define _DEFAULT_SOURCE /* struct winsize */
-#define _DARWIN_C_SOURCE
-
 #include "progress.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
-#include "session.h"
 #include "signals.h"
+#include "system.h"
 
 static const double seconds_between_lines = 0.1;
 enum { WIDTH_UNKNOWN = 80, MOST_WIDTH = 120 };
 
 void tilefold_cli_progress_begin(tilefold_cli_progress *progress, bool quiet) {
     double now = tilefold_cli_clock();
-    *progress = (tilefold_cli_progress){.wanted = !quiet && isatty(STDERR_FILENO), .begun = now, .printed = now};
+    *progress = (tilefold_cli_progress){.wanted = !quiet && tilefold_cli_is_terminal(), .begun = now, .printed = now};
 }
 
 /* Characters that fit a line without the terminal beginning another one. Asked every time, since windows change. */
 static size_t line_width(void) {
-    struct winsize size;
-    int width = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : WIDTH_UNKNOWN;
+    int columns = tilefold_cli_terminal_columns();
+    int width = columns > 0 ? columns : WIDTH_UNKNOWN;
     return (size_t)(width < MOST_WIDTH ? width : MOST_WIDTH) - 1;
 }
 

@@ -2,15 +2,12 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#define _POSIX_C_SOURCE 200809L
-
 #include "session.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "error.h"
 #include "problem.h"
@@ -107,16 +104,4 @@ int tilefold_cli_flush(void) {
     if (fflush(stdout) == 0 && !ferror(stdout)) return TILEFOLD_CLI_OK;
     if (tilefold_cli_interrupted()) return tilefold_cli_fail("interrupted");
     return tilefold_cli_fail("cannot write to standard output: %s", strerror(errno));
-}
-
-void *tilefold_cli_allocate(int64_t bytes) {
-    /* aligned_alloc() wants a multiple of the alignment, and may give NULL for no bytes. */
-    if (bytes > INT64_MAX - 64 || (uint64_t)bytes > SIZE_MAX - 64) return NULL;
-    return aligned_alloc(64, ((size_t)bytes + 64) / 64 * 64);
-}
-
-double tilefold_cli_clock(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }

@@ -1,5 +1,5 @@
-/* What conv, plan and bench have in common: a context and a plan made from the options, what is said about them, and
- * memory for them.
+/* What conv, plan and bench have in common: a context and a plan made from the options, and what is said about
+ * them.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -29,11 +29,5 @@ int tilefold_cli_print_plan(const tilefold_plan *plan);
 
 /* Makes sure that what was printed has arrived. OK or FAILED. */
 int tilefold_cli_flush(void);
-
-/* At least `bytes` bytes (never none), aligned to 64, or NULL where memory is out. free() releases them. */
-void *tilefold_cli_allocate(int64_t bytes);
-
-/* Seconds of a clock that only runs forward. */
-double tilefold_cli_clock(void);
 
 #endif

@@ -33,12 +33,14 @@ endmacro()
 # knows the flags, and tells the library so by TILEFOLD_HAVE_<isa>.
 macro(tilefold_isa_kernels isa source architecture)
     string(JOIN " " CMAKE_REQUIRED_FLAGS ${ARGN})
+    set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY) # nothing to link
     check_c_source_compiles("
         #ifndef ${architecture}
         #error another architecture
         #endif
         int main(void) { return 0; }" TILEFOLD_COMPILER_HAS_${isa})
     unset(CMAKE_REQUIRED_FLAGS)
+    unset(CMAKE_TRY_COMPILE_TARGET_TYPE)
     if(TILEFOLD_COMPILER_HAS_${isa})
         list(APPEND sources ${source})
         list(APPEND have TILEFOLD_HAVE_${isa})

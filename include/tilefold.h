@@ -116,9 +116,11 @@ extern "C" {
 #define TILEFOLD_VERSION_MINOR 2
 #define TILEFOLD_VERSION_PATCH 0
 
-#if defined(TILEFOLD_BUILDING) && defined(__GNUC__)
+#if defined(TILEFOLD_BUILDING) && defined(_WIN32)
+#define TILEFOLD_API __declspec(dllexport)
+#elif defined(TILEFOLD_BUILDING) && defined(__GNUC__)
 #define TILEFOLD_API __attribute__((visibility("default")))
-#else
+#else /* functions need no __declspec(dllimport) */
 #define TILEFOLD_API
 #endif
 

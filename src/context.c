@@ -4,10 +4,10 @@
  */
 #include "device.h"
 #include "message.h"
+#include "platform.h"
 #include "versioned.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 static const tilefold_device *const devices[] = {
     &tilefold_cpu_device,
@@ -70,13 +70,12 @@ tilefold_status tilefold_get_device_info(size_t number, tilefold_device_info *in
 
 static void *allocate(void *user, size_t bytes, size_t alignment) {
     (void)user;
-    size_t rounded = (bytes + alignment - 1) / alignment * alignment; /* aligned_alloc wants a multiple */
-    return rounded < bytes ? NULL : aligned_alloc(alignment, rounded);
+    return tilefold_aligned_allocate(bytes, alignment);
 }
 
 static void release(void *user, void *memory, size_t bytes) {
     (void)user, (void)bytes;
-    free(memory);
+    tilefold_aligned_free(memory);
 }
 
 static tilefold_status check_options(const tilefold_context_options *options, tilefold_message *message) {

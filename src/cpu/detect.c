@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#if defined(__linux__)
-#define _GNU_SOURCE /* sched_getaffinity, CPU_ALLOC */
-#endif
-
 #include "detect.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-#if defined(__linux__)
-#include <sched.h>
-#endif
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -20,34 +11,15 @@
 #endif
 #if defined(TILEFOLD_HAVE_CPUINFO)
 #include <cpuinfo.h>
+#include <unistd.h>
 #endif
+
+#include "../platform.h"
 
 static tilefold_cpu_machine machine;
-static pthread_once_t machine_once = PTHREAD_ONCE_INIT;
+static tilefold_once machine_once = TILEFOLD_ONCE_INIT;
 
 static uint32_t isa_bit(tilefold_isa isa, bool has) { return has ? UINT32_C(1) << isa : 0; }
-
-static int32_t count_cores(void) {
-#if defined(__linux__)
-    /* The kernel refuses a set smaller than its own; 2^20 processors are more than any has. */
-    for (int processors = 1024; processors <= 1 << 20; processors *= 4) {
-        cpu_set_t *set = CPU_ALLOC(processors);
-        if (set == NULL) break;
-        size_t bytes = CPU_ALLOC_SIZE(processors);
-        int count = sched_getaffinity(0, bytes, set) == 0 ? CPU_COUNT_S(bytes, set) : 0;
-        CPU_FREE(set);
-        if (count > 0) return count;
-    }
-#endif
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? (int32_t)online : 1;
-}
-
-static int64_t memory_bytes(void) {
-    long pages = sysconf(_SC_PHYS_PAGES);
-    long page_bytes = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page_bytes > 0 ? (int64_t)pages * page_bytes : 0;
-}
 
 /* ------------------------------------------------------------------------------------------------ which core ---- */
 
@@ -81,20 +53,33 @@ static tilefold_cpu_model ask_model(void) { return (tilefold_cpu_model){0}; }
 
 #endif
 
-/* ------------------------------------------------------------------- through the compiler and the C library ---- */
+/* ------------------------------------------------------------------- through the processor and the operating system ---- */
 
 #if defined(__x86_64__)
 
-static void ask_compiler(void) {
-    uint32_t eax, ebx, ecx = 0, edx;
-    __builtin_cpu_init();
-    /* Not every compiler's __builtin_cpu_supports knows F16C; AVX2 answers for the operating system's part. */
-    bool f16c = __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
-    bool avx2 = f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    machine.isa_mask |= isa_bit(TILEFOLD_ISA_AVX2, avx2) | isa_bit(TILEFOLD_ISA_AVX512, avx512);
+/* The registers that the operating system saves, by the bits of XCR0; none where it cannot tell. (macOS adds those of AVX-512
+ * only once a thread has used them: AVX2 it is there.) */
+static uint32_t get_saved_registers(uint32_t features) {
+    uint32_t low = 0, high;
+    if (features & bit_OSXSAVE) __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
 
+/* Asked of the processor itself, as not every compiler's run time has __builtin_cpu_supports (zig's knows of nothing). */
+static void ask_isa(void) {
+    const uint32_t of_avx = 0x06, of_avx512 = 0xe6;
+    uint32_t eax, ebx, ecx, edx, extended, ignored;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !__get_cpuid_count(7, 0, &eax, &extended, &ignored, &edx)) return;
+    uint32_t saved = get_saved_registers(ecx);
+    const uint32_t first = bit_AVX | bit_FMA | bit_F16C;
+    const uint32_t wide = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+    bool avx2 = (saved & of_avx) == of_avx && (ecx & first) == first && (extended & bit_AVX2);
+    bool avx512 = avx2 && (saved & of_avx512) == of_avx512 && (extended & wide) == wide;
+    machine.isa_mask |= isa_bit(TILEFOLD_ISA_AVX2, avx2) | isa_bit(TILEFOLD_ISA_AVX512, avx512);
+}
+
+static void ask_processor(void) {
+    ask_isa();
     uint32_t brand[13] = {0}; /* 48 characters, some of them leading spaces, not always with a NUL */
     for (uint32_t i = 0; i < 3; i++)
         if (!__get_cpuid(0x80000002 + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2], &brand[4 * i + 3])) break;
@@ -104,35 +89,24 @@ static void ask_compiler(void) {
 
 #elif defined(__aarch64__)
 
-static void ask_compiler(void) {
+static void ask_processor(void) {
     machine.isa_mask |= isa_bit(TILEFOLD_ISA_NEON, true); /* part of the base architecture */
     snprintf(machine.name, sizeof machine.name, "AArch64");
 }
 
 #else
 
-static void ask_compiler(void) { snprintf(machine.name, sizeof machine.name, "CPU"); }
+static void ask_processor(void) { snprintf(machine.name, sizeof machine.name, "CPU"); }
 
 #endif
-
-#if defined(_SC_LEVEL1_DCACHE_SIZE)
-
-static void ask_cache(int name, int64_t *bytes) {
-    long answer = sysconf(name);
-    if (answer > 0) *bytes = answer;
-}
 
 static void ask_caches(void) {
-    ask_cache(_SC_LEVEL1_DCACHE_SIZE, &machine.l1_bytes);
-    ask_cache(_SC_LEVEL2_CACHE_SIZE, &machine.l2_bytes);
-    ask_cache(_SC_LEVEL3_CACHE_SIZE, &machine.l3_bytes);
+    tilefold_caches caches = {machine.l1_bytes, machine.l2_bytes, machine.l3_bytes};
+    tilefold_ask_caches(&caches);
+    machine.l1_bytes = caches.l1_bytes;
+    machine.l2_bytes = caches.l2_bytes;
+    machine.l3_bytes = caches.l3_bytes;
 }
-
-#else
-
-static void ask_caches(void) {}
-
-#endif
 
 /* ---------------------------------------------------------------------------------------------- through cpuinfo ---- */
 
@@ -178,19 +152,19 @@ static bool ask_cpuinfo(void) { return false; }
 static void ask(void) {
     machine.isa_mask = isa_bit(TILEFOLD_ISA_PORTABLE, true);
     machine.model = ask_model();
-    machine.cores = count_cores();
-    machine.memory_bytes = memory_bytes();
+    machine.cores = tilefold_count_cores();
+    machine.memory_bytes = tilefold_memory_bytes();
     /* Small enough for any machine of today, where nobody answers. */
     machine.l1_bytes = 32 << 10;
     machine.l2_bytes = 256 << 10;
     machine.l3_bytes = 2 << 20;
     if (!ask_cpuinfo()) {
-        ask_compiler();
+        ask_processor();
         ask_caches();
     }
 }
 
 const tilefold_cpu_machine *tilefold_cpu_detect(void) {
-    pthread_once(&machine_once, ask);
+    tilefold_call_once(&machine_once, ask);
     return &machine;
 }

@@ -1,4 +1,4 @@
-/* What the machine has. Through cpuinfo where the build found it, else the compiler's own checks and sysconf. */
+/* What the machine has. Through cpuinfo where the build found it, else by asking the processor and the operating system. */
 #ifndef TILEFOLD_CPU_DETECT_H
 #define TILEFOLD_CPU_DETECT_H
 

@@ -1,4 +1,4 @@
-/* The library's own threads: see pool.h. All that is asked of the operating system for them is in this file.
+/* The library's own threads: see pool.h.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -18,19 +18,14 @@
  * 47 us if they never look (a worker is then awake when all is done); where other programs have the second core, 46 us without
  * looking, 48 and 54 us with 5 and 20 us of it. So it is short.
  */
-#define _POSIX_C_SOURCE 200809L
-
 #include "pool.h"
 
 #include <limits.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "../platform.h"
 #include "float_environment.h"
 
 /* Tasks do with 64 KiB (test_memory); the rest is for a caller's progress callback, which may be an interpreter's: as much as
@@ -51,8 +46,8 @@ typedef struct job {
 } job;
 
 struct tilefold_pool {
-    pthread_mutex_t lock; /* around all that follows */
-    pthread_cond_t called, finished;
+    tilefold_mutex lock; /* around all that follows */
+    tilefold_condition called, finished;
     job *jobs;             /* those with indices left, first come first served */
     atomic_size_t left;    /* indices in them; read without the lock by who is looking */
     size_t sleeping;       /* workers that wait to be called */
@@ -61,37 +56,37 @@ struct tilefold_pool {
     int32_t most, started; /* workers */
     bool starting, closing;
     atomic_uint fork_count; /* when the workers were started */
-    pthread_t workers[];
+    tilefold_thread workers[];
 };
 
 size_t tilefold_pool_bytes(int32_t threads) {
-    return sizeof(tilefold_pool) + (size_t)(threads - 1) * sizeof(pthread_t);
+    return sizeof(tilefold_pool) + (size_t)(threads - 1) * sizeof(tilefold_thread);
 }
 
 /* -------------------------------------------------------------------------------------------------------- forks ---- */
 
 /* The child of a fork has one thread, and a pool's lock as whichever thread held it left it. */
 
-static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
-static pthread_mutex_t renewing = PTHREAD_MUTEX_INITIALIZER;
+static tilefold_once watch_once = TILEFOLD_ONCE_INIT;
+static tilefold_mutex renewing = TILEFOLD_MUTEX_INIT;
 static atomic_uint fork_count;
 
-static void before_fork(void) { pthread_mutex_lock(&renewing); }
-static void in_parent(void) { pthread_mutex_unlock(&renewing); }
+static void before_fork(void) { tilefold_mutex_lock(&renewing); }
+static void in_parent(void) { tilefold_mutex_unlock(&renewing); }
 static void in_child(void) {
     atomic_fetch_add(&fork_count, 1);
-    pthread_mutex_unlock(&renewing);
+    tilefold_mutex_unlock(&renewing);
 }
 
-static void watch_forks(void) { pthread_atfork(before_fork, in_parent, in_child); }
+static void watch_forks(void) { tilefold_watch_forks(before_fork, in_parent, in_child); }
 
 /* A pool without workers. */
 static void reset(tilefold_pool *pool, int32_t most) {
     memset(pool, 0, sizeof *pool);
     pool->most = most;
-    pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->called, NULL);
-    pthread_cond_init(&pool->finished, NULL);
+    tilefold_mutex_open(&pool->lock);
+    tilefold_condition_open(&pool->called);
+    tilefold_condition_open(&pool->finished);
     atomic_init(&pool->left, 0);
     atomic_init(&pool->fork_count, atomic_load(&fork_count));
 }
@@ -102,9 +97,9 @@ static bool is_inherited(const tilefold_pool *pool) {
 
 static void renew_if_inherited(tilefold_pool *pool) {
     if (!is_inherited(pool)) return;
-    pthread_mutex_lock(&renewing);
+    tilefold_mutex_lock(&renewing);
     if (is_inherited(pool)) reset(pool, pool->most);
-    pthread_mutex_unlock(&renewing);
+    tilefold_mutex_unlock(&renewing);
 }
 
 /* --------------------------------------------------------------------------------------------------------- jobs ---- */
@@ -133,7 +128,7 @@ static void call_one(tilefold_pool *pool) {
     pool->sleeping--;
     pool->coming++;
     pool->calls++;
-    pthread_cond_signal(&pool->called);
+    tilefold_condition_wake_one(&pool->called);
 }
 
 static void call_some(tilefold_pool *pool) {
@@ -141,12 +136,6 @@ static void call_some(tilefold_pool *pool) {
 }
 
 /* ------------------------------------------------------------------------------------------------------ looking ---- */
-
-static int64_t nanoseconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static void pause_briefly(void) {
 #if defined(__GNUC__) && defined(__x86_64__)
@@ -158,11 +147,11 @@ static void pause_briefly(void) {
 
 /* Looks at a count, without the lock, until it is zero or is not, or for long enough. */
 static void look(tilefold_pool *pool, const atomic_size_t *count, bool until_zero) {
-    pthread_mutex_unlock(&pool->lock);
-    int64_t begin = nanoseconds_now();
-    while ((atomic_load(count) == 0) != until_zero && nanoseconds_now() - begin < LOOK_NANOSECONDS)
+    tilefold_mutex_unlock(&pool->lock);
+    int64_t begin = tilefold_nanoseconds_now();
+    while ((atomic_load(count) == 0) != until_zero && tilefold_nanoseconds_now() - begin < LOOK_NANOSECONDS)
         for (int i = 0; i < 4; i++) pause_briefly();
-    pthread_mutex_lock(&pool->lock);
+    tilefold_mutex_lock(&pool->lock);
 }
 
 /* ------------------------------------------------------------------------------------------------------ workers ---- */
@@ -174,7 +163,7 @@ static bool await_job(tilefold_pool *pool) {
     pool->coming--;
     while (pool->left == 0 && !pool->closing) {
         pool->sleeping++;
-        while (pool->calls == 0) pthread_cond_wait(&pool->called, &pool->lock);
+        while (pool->calls == 0) tilefold_condition_wait(&pool->called, &pool->lock);
         pool->calls--;
         pool->coming--;
     }
@@ -186,43 +175,20 @@ static void do_index_of(tilefold_pool *pool, job *j) {
     size_t index = take_index(pool, j);
     atomic_fetch_add(&j->doing, 1);
     call_some(pool);
-    pthread_mutex_unlock(&pool->lock);
+    tilefold_mutex_unlock(&pool->lock);
     j->task(j->argument, index);
-    pthread_mutex_lock(&pool->lock);
-    if (atomic_fetch_sub(&j->doing, 1) == 1) pthread_cond_broadcast(&pool->finished);
+    tilefold_mutex_lock(&pool->lock);
+    if (atomic_fetch_sub(&j->doing, 1) == 1) tilefold_condition_wake_all(&pool->finished);
 }
 
-static void *work(void *argument) {
+static void work(void *argument) {
     tilefold_pool *pool = argument;
     tilefold_enter_float_environment(); /* threads inherit that of who starts them */
-    pthread_mutex_lock(&pool->lock);
+    tilefold_mutex_lock(&pool->lock);
     do {
         while (pool->jobs) do_index_of(pool, pool->jobs);
     } while (await_job(pool));
-    pthread_mutex_unlock(&pool->lock);
-    return NULL;
-}
-
-/* Signals sent to the process are for the threads that the program knows of; those of a fault are for the thread itself. */
-static void get_foreign_signals(sigset_t *set) {
-    static const int own[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
-    sigfillset(set);
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(set, own[i]);
-}
-
-static bool start_worker(tilefold_pool *pool, pthread_t *worker) {
-    sigset_t foreign, callers;
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0) return false;
-    get_foreign_signals(&foreign);
-    pthread_sigmask(SIG_SETMASK, &foreign, &callers);
-    /* Where that is too little for the program's thread-local variables, the default is not. */
-    bool small = pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0;
-    bool started = (small && pthread_create(worker, &attributes, work, pool) == 0) ||
-                   pthread_create(worker, NULL, work, pool) == 0;
-    pthread_sigmask(SIG_SETMASK, &callers, NULL);
-    pthread_attr_destroy(&attributes);
-    return started;
+    tilefold_mutex_unlock(&pool->lock);
 }
 
 /* Starts workers as long as the job has indices for more than there are. With the lock held, but while the system starts one:
@@ -231,9 +197,9 @@ static void start_workers(tilefold_pool *pool, const job *j) {
     if (pool->starting) return;
     pool->starting = true;
     while (pool->started < pool->most && (size_t)pool->started < j->count - 1 && j->next < j->count) {
-        pthread_mutex_unlock(&pool->lock);
-        bool started = start_worker(pool, &pool->workers[pool->started]);
-        pthread_mutex_lock(&pool->lock);
+        tilefold_mutex_unlock(&pool->lock);
+        bool started = tilefold_thread_start(&pool->workers[pool->started], STACK_BYTES, work, pool);
+        tilefold_mutex_lock(&pool->lock);
         if (started)
             pool->started++;
         else
@@ -245,20 +211,20 @@ static void start_workers(tilefold_pool *pool, const job *j) {
 /* --------------------------------------------------------------------------------------------------------- runs ---- */
 
 void tilefold_pool_open(tilefold_pool *pool, int32_t threads) {
-    pthread_once(&watch_once, watch_forks);
+    tilefold_call_once(&watch_once, watch_forks);
     reset(pool, threads - 1);
 }
 
 void tilefold_pool_close(tilefold_pool *pool) {
     if (is_inherited(pool)) return; /* its workers are another process's */
-    pthread_mutex_lock(&pool->lock);
+    tilefold_mutex_lock(&pool->lock);
     pool->closing = true;
     while (pool->sleeping > 0) call_one(pool);
-    pthread_mutex_unlock(&pool->lock);
-    for (int32_t i = 0; i < pool->started; i++) pthread_join(pool->workers[i], NULL);
-    pthread_cond_destroy(&pool->finished);
-    pthread_cond_destroy(&pool->called);
-    pthread_mutex_destroy(&pool->lock);
+    tilefold_mutex_unlock(&pool->lock);
+    for (int32_t i = 0; i < pool->started; i++) tilefold_thread_join(&pool->workers[i]);
+    tilefold_condition_close(&pool->finished);
+    tilefold_condition_close(&pool->called);
+    tilefold_mutex_close(&pool->lock);
 }
 
 void tilefold_pool_run(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count) {
@@ -266,19 +232,19 @@ void tilefold_pool_run(void *user, void (*task)(void *argument, size_t index), v
     if (count == 0) return;
     job j = {.task = task, .argument = argument, .count = count};
     renew_if_inherited(pool);
-    pthread_mutex_lock(&pool->lock);
+    tilefold_mutex_lock(&pool->lock);
     post(pool, &j);
     size_t index = take_index(pool, &j);
     call_some(pool);
     start_workers(pool, &j);
     for (;;) {
-        pthread_mutex_unlock(&pool->lock);
+        tilefold_mutex_unlock(&pool->lock);
         task(argument, index);
-        pthread_mutex_lock(&pool->lock);
+        tilefold_mutex_lock(&pool->lock);
         if (j.next == count) break;
         index = take_index(pool, &j);
     }
     if (atomic_load(&j.doing) > 0) look(pool, &j.doing, true);
-    while (atomic_load(&j.doing) > 0) pthread_cond_wait(&pool->finished, &pool->lock);
-    pthread_mutex_unlock(&pool->lock);
+    while (atomic_load(&j.doing) > 0) tilefold_condition_wait(&pool->finished, &pool->lock);
+    tilefold_mutex_unlock(&pool->lock);
 }

@@ -375,12 +375,12 @@ tilefold_status tilefold_vulkan_run(tilefold_vulkan_binding *b, double *device_s
     tilefold_vulkan_context *context = context_of(b);
     if (!context->queue)
         return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "the context has no queue: bindings can only be recorded");
-    pthread_mutex_lock(&context->lock);
+    tilefold_mutex_lock(&context->lock);
     VkResult result = b->commands ? VK_SUCCESS : record_for_queue(b);
     if (result == VK_SUCCESS) result = tilefold_vulkan_submit(context, b->commands);
     double seconds;
     if (result == VK_SUCCESS) result = tilefold_vulkan_get_time(context, &seconds);
     if (result == VK_SUCCESS && device_seconds) *device_seconds = seconds;
-    pthread_mutex_unlock(&context->lock);
+    tilefold_mutex_unlock(&context->lock);
     return result == VK_SUCCESS ? TILEFOLD_OK : tilefold_vulkan_fail(message, result, "running a binding");
 }

@@ -258,7 +258,7 @@ tilefold_status tilefold_vulkan_get_pipeline(tilefold_vulkan_context *context, t
                                              const tilefold_vulkan_constants *constants, VkPipeline *pipeline,
                                              tilefold_message *message) {
     VkResult result = VK_SUCCESS;
-    pthread_mutex_lock(&context->lock);
+    tilefold_mutex_lock(&context->lock);
     tilefold_vulkan_pipeline *kept = context->pipelines, *end = kept + context->pipeline_count;
     while (kept < end && (kept->shader != shader || !same_constants(&kept->constants, constants))) kept++;
     if (kept == end) {
@@ -267,7 +267,7 @@ tilefold_status tilefold_vulkan_get_pipeline(tilefold_vulkan_context *context, t
         if (result == VK_SUCCESS) context->pipeline_count++;
     }
     *pipeline = kept->pipeline;
-    pthread_mutex_unlock(&context->lock);
+    tilefold_mutex_unlock(&context->lock);
     return result == VK_SUCCESS ? TILEFOLD_OK : tilefold_vulkan_fail(message, result, "compiling a shader");
 }
 

@@ -18,8 +18,8 @@ typedef struct listed {
     tilefold_message other_bits;
 } listed;
 
-static pthread_mutex_t try_lock = PTHREAD_MUTEX_INITIALIZER; /* of the last three */
-static pthread_once_t list_once = PTHREAD_ONCE_INIT;
+static tilefold_mutex try_lock = TILEFOLD_MUTEX_INIT; /* of the last three */
+static tilefold_once list_once = TILEFOLD_ONCE_INIT;
 static listed list[TILEFOLD_VULKAN_MAX_DEVICES];
 static uint32_t list_count;
 
@@ -36,7 +36,7 @@ static void make_list(void) {
 }
 
 static size_t count_devices(void) {
-    pthread_once(&list_once, make_list);
+    tilefold_call_once(&list_once, make_list);
     return list_count;
 }
 
@@ -57,9 +57,9 @@ static void try_device(listed *device, size_t index) {
 
 static void describe_bits(size_t index, tilefold_device_info *info) {
     listed *device = &list[index];
-    pthread_mutex_lock(&try_lock);
+    tilefold_mutex_lock(&try_lock);
     if (!device->tried) try_device(device, index);
-    pthread_mutex_unlock(&try_lock);
+    tilefold_mutex_unlock(&try_lock);
     info->same_bits_as_cpu = device->same_bits;
     snprintf(info->other_bits, sizeof info->other_bits, "%.*s", (int)sizeof info->other_bits - 1,
              device->other_bits.text);
@@ -218,7 +218,7 @@ static tilefold_status check_vulkan_options(const tilefold_vulkan_options *optio
 
 static void close_vulkan(tilefold_context *context) {
     tilefold_vulkan_context *vulkan = context->state;
-    pthread_mutex_destroy(&vulkan->lock);
+    tilefold_mutex_close(&vulkan->lock);
     close_device(vulkan);
 }
 
@@ -247,7 +247,7 @@ static tilefold_status open_vulkan(tilefold_context *context, const tilefold_con
         close_device(vulkan);
         return status;
     }
-    pthread_mutex_init(&vulkan->lock, NULL);
+    tilefold_mutex_open(&vulkan->lock);
     status = tilefold_vulkan_find_bits(vulkan, message);
     if (status) close_vulkan(context);
     return status;

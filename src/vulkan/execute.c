@@ -33,11 +33,11 @@ static tilefold_status begin(execution *e) {
     tilefold_vulkan_context *context = e->context;
     VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                      .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    pthread_mutex_lock(&context->lock);
+    tilefold_mutex_lock(&context->lock);
     VkResult result = context->vk.ResetCommandPool(context->device, context->pool, 0);
     if (result == VK_SUCCESS) result = context->vk.BeginCommandBuffer(context->commands, &info);
     if (result != VK_SUCCESS) {
-        pthread_mutex_unlock(&context->lock);
+        tilefold_mutex_unlock(&context->lock);
         return tilefold_vulkan_fail(e->message, result, "beginning a command buffer");
     }
     e->recording = true;
@@ -64,7 +64,7 @@ static tilefold_status submit(execution *e) {
     double seconds = 0;
     if (result == VK_SUCCESS) result = tilefold_vulkan_submit(context, context->commands);
     if (result == VK_SUCCESS) result = tilefold_vulkan_get_time(context, &seconds);
-    pthread_mutex_unlock(&context->lock);
+    tilefold_mutex_unlock(&context->lock);
     if (result != VK_SUCCESS) return tilefold_vulkan_fail(e->message, result, "running a command buffer");
     bool stepped = e->jobs > 0;
     e->device_seconds += seconds;
@@ -233,10 +233,10 @@ tilefold_status tilefold_vulkan_execute(const tilefold_plan *plan, const tilefol
                                             .sets = p->sets,
                                             .before_step = before_step,
                                             .user = &e};
-    if (pthread_mutex_lock(&p->running) != 0)
+    if (!tilefold_checked_mutex_lock(&p->running))
         return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "the plan's own progress callback executes it");
     tilefold_status status = run_chunks(&e, geometry, &chunking);
-    pthread_mutex_unlock(&p->running);
+    tilefold_checked_mutex_unlock(&p->running);
     if (!status && request->device_seconds) *request->device_seconds = e.device_seconds;
     return status;
 }

@@ -6,11 +6,12 @@
 #include "../message.h"
 #include "vulkan.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 
 #ifdef __APPLE__
 static const char *const libraries[] = {"libvulkan.1.dylib", "libvulkan.dylib", "libMoltenVK.dylib"};
+#elif defined(_WIN32)
+static const char *const libraries[] = {"vulkan-1.dll"};
 #else
 static const char *const libraries[] = {"libvulkan.so.1", "libvulkan.so"};
 #endif
@@ -35,9 +36,9 @@ tilefold_status tilefold_vulkan_fail(tilefold_message *message, VkResult result,
 /* ---------------------------------------------------------------------------------------------------- loading ---- */
 
 static bool open_library(tilefold_vulkan_functions *vk) {
-    for (int i = 0; i < LIBRARIES && !vk->library; i++) vk->library = dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);
+    for (int i = 0; i < LIBRARIES && !vk->library; i++) vk->library = tilefold_library_open(libraries[i]);
     if (!vk->library) return false;
-    void *found = dlsym(vk->library, "vkGetInstanceProcAddr");
+    void *found = tilefold_library_find(vk->library, "vkGetInstanceProcAddr");
     memcpy(&vk->GetInstanceProcAddr, &found, sizeof found); /* a cast from object to function is no C */
     return found != NULL;
 }
@@ -117,7 +118,7 @@ tilefold_status tilefold_vulkan_load(tilefold_vulkan_functions *vk, PFN_vkGetIns
 }
 
 void tilefold_vulkan_unload(tilefold_vulkan_functions *vk) {
-    if (vk->library) dlclose(vk->library);
+    if (vk->library) tilefold_library_close(vk->library);
     *vk = (tilefold_vulkan_functions){0};
 }
 

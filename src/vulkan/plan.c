@@ -2,7 +2,6 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#define _POSIX_C_SOURCE 200809L /* PTHREAD_MUTEX_ERRORCHECK */
 #include "../checked.h"
 #include "../message.h"
 #include "vulkan.h"
@@ -73,19 +72,10 @@ static tilefold_status get_pipelines(tilefold_vulkan_context *context, tilefold_
     return tilefold_vulkan_get_pipeline(context, unfolds[storage], &unfold, &p->unfold, message);
 }
 
-/* A thread that has locked it already is told so. */
-static void create_lock(pthread_mutex_t *lock) {
-    pthread_mutexattr_t attributes;
-    pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
-    pthread_mutex_init(lock, &attributes);
-    pthread_mutexattr_destroy(&attributes);
-}
-
 static tilefold_status allocate(tilefold_plan *plan, tilefold_message *message) {
     tilefold_vulkan_context *context = plan->context->state;
     tilefold_vulkan_plan *p = plan->state;
-    create_lock(&p->running);
+    tilefold_checked_mutex_open(&p->running);
     tilefold_status status = get_pipelines(context, p, message);
     if (!status && p->scratch.image_bytes)
         status = tilefold_vulkan_create_image(context, &p->scratch.image_size, &p->image, message);
@@ -107,7 +97,7 @@ void tilefold_vulkan_release_plan(tilefold_plan *plan) {
     tilefold_vulkan_destroy_buffer(context, &p->jobs);
     tilefold_vulkan_destroy_buffer(context, &p->staging);
     tilefold_vulkan_destroy_image(context, &p->image);
-    pthread_mutex_destroy(&p->running);
+    tilefold_checked_mutex_close(&p->running);
 }
 
 /* --------------------------------------------------------------------------------------------------------- plan ---- */

@@ -22,15 +22,15 @@
 #define TILEFOLD_VULKAN_INTERNAL_H
 
 #define VK_NO_PROTOTYPES
-#include <pthread.h>
 #include <tilefold_vulkan.h>
 
 #include "../device.h"
+#include "../platform.h"
 
 /* ---------------------------------------------------------------------------------------------------- driver ---- */
 
 typedef struct tilefold_vulkan_functions {
-    void *library; /* from dlopen */
+    void *library; /* from tilefold_library_open() */
     PFN_vkGetInstanceProcAddr GetInstanceProcAddr;
 #define GLOBAL(name) PFN_vk##name name;
 #define INSTANCE(name) PFN_vk##name name;
@@ -172,7 +172,7 @@ typedef struct tilefold_vulkan_context {
     VkCommandBuffer commands;
     VkQueryPool timestamps; /* two, where the queue has them */
     VkFence fence;
-    pthread_mutex_t lock; /* held while recording and running commands, and while pipelines are looked up */
+    tilefold_mutex lock; /* held while recording and running commands, and while pipelines are looked up */
     tilefold_vulkan_pipeline pipelines[TILEFOLD_VULKAN_MAX_PIPELINES];
     int pipeline_count;
     uint32_t module_words[TILEFOLD_VULKAN_MODULE_WORDS]; /* room to make a module in */
@@ -401,7 +401,8 @@ struct tilefold_vulkan_plan {
     tilefold_vulkan_buffer tensors[TILEFOLD_TENSORS], device_scratch, jobs, staging;
     VkDescriptorPool pool;
     tilefold_vulkan_sets sets;
-    pthread_mutex_t running; /* held while executing, which goes on in the buffers above between two submissions */
+    tilefold_checked_mutex
+        running; /* held while executing, which goes on in the buffers above between two submissions */
 };
 
 /* tiling.c: what a problem can be planned with under a scratch limit. */

@@ -1,4 +1,4 @@
-/* A file that appears under its name only when it is complete. See output_file.h.
+/* A file that appears under its name only when it is complete, on POSIX systems. See output_file.h.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -21,7 +21,7 @@
 #endif
 
 #include "error.h"
-#include "permissions.h"
+#include "permissions_posix.h"
 #include "signals.h"
 
 /* The temporary name of the one output there is at a time, where a signal handler can see it. */
@@ -200,7 +200,7 @@ int tilefold_cli_output_create(const char *name, int64_t bytes, tilefold_cli_out
  * or an errno. */
 static int name_file(tilefold_cli_output *output) {
     char link[64];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", output->file);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", (int)output->file);
     output->made = linkat(AT_FDCWD, link, AT_FDCWD, output->path, AT_SYMLINK_FOLLOW) == 0;
     if (output->made) return 0;
     int error = errno;

@@ -1,10 +1,10 @@
-/* Who may use a file. See permissions.h.
+/* Who may use a file. See permissions_posix.h.
  *
  * SPDX-License-Identifier: MIT
  */
 #define _DEFAULT_SOURCE /* fchown, fchmod */
 
-#include "permissions.h"
+#include "permissions_posix.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* What signals do to a run. See signals.h.
+/* What signals do to a run on POSIX systems. See signals.h.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "mappings.h"
 #include "output_file.h"
 
 static atomic_bool interrupted; /* set by a handler on any thread, read by the threads that compute */
@@ -21,39 +22,10 @@ static void note(int number) {
     atomic_store(&interrupted, true);
 }
 
-/* The mapped files, with what there is to say when one of them fails: a handler may compose no text. */
-enum { MOST_MAPPINGS = 4 }; /* input, weight, bias, output */
-static struct {
-    const char *memory; /* NULL: free */
-    size_t bytes;
-    char text[4608]; /* a whole path */
-} mappings[MOST_MAPPINGS];
-
-void tilefold_cli_name_mapping(const char *name, const void *memory, size_t bytes) {
-    for (int i = 0; i < MOST_MAPPINGS; i++) {
-        if (mappings[i].memory) continue;
-        tilefold_cli_error_line(mappings[i].text, sizeof mappings[i].text,
-                                "%s: cannot be read or written where it is mapped: was it cut short meanwhile?", name);
-        mappings[i].bytes = bytes;
-        mappings[i].memory = memory;
-        return;
-    }
-}
-
-void tilefold_cli_forget_mapping(const void *memory) {
-    for (int i = 0; i < MOST_MAPPINGS; i++) {
-        if (mappings[i].memory == memory) mappings[i].memory = NULL;
-    }
-}
-
 static void die_of_bus_error(int number, siginfo_t *info, void *context) {
     (void)number;
     (void)context;
-    const char *text = "tilefold: error: memory cannot be read or written\n", *at = info->si_addr;
-    for (int i = 0; i < MOST_MAPPINGS; i++) {
-        const char *memory = mappings[i].memory;
-        if (memory && at >= memory && (size_t)(at - memory) < mappings[i].bytes) text = mappings[i].text;
-    }
+    const char *text = tilefold_cli_mapping_text(info->si_addr);
     tilefold_cli_output_unlink_temporary();
     ssize_t written = write(STDERR_FILENO, text, strlen(text));
     (void)written;
