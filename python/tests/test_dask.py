@@ -128,6 +128,8 @@ def test_options_reach_the_plan():
     x = da.from_array(problem.x, chunks=4)
     assert numpy.array_equal(convolve(x, problem, activation="relu").compute(), on_one_machine(problem, activation="relu"))
     assert numpy.array_equal(convolve(x, problem, algorithm="unfold", prepack=False, threads=2).compute(), on_one_machine(problem))
+    assert numpy.array_equal(tilefold.dask.conv2d(x, problem.w, padding=[[1, 0], (0, 1)]).compute(),
+                             tilefold.conv2d(problem.x, problem.w, padding=((1, 0), (0, 1))))
     same = tilefold.dask.conv2d(x, problem.w, problem.bias, padding="same", dilation=[2, 1])
     assert numpy.array_equal(same.compute(), tilefold.conv2d(problem.x, problem.w, problem.bias, padding="same", dilation=(2, 1)))
 
@@ -244,6 +246,8 @@ def test_errors():
     for arguments, error, match in (
             ((x.compute(), w), TypeError, "from_array"), ((x, w.tolist()), TypeError, "weight"),
             ((x, w, [1.0] * 4), TypeError, "bias"),
+            ((x.astype(">f4"), w.astype(">f4")), TypeError, "byte order"),
+            ((x.map_blocks(numpy.ma.masked_invalid, meta=numpy.ma.empty((0,) * 4, "f4")), w), TypeError, "MaskedArray"),
             ((x, w.astype("f8")), TypeError, "float64"), ((x.astype("f8"), w.astype("f8")), TypeError, "float64"),
             ((x, w[:, :1]), ValueError, "channels"), ((x, w, w[:2, 0, 0, 0]), ValueError, "bias"), ((x[..., :2], w), ValueError, "output"),
             ((x[0, 0], w), ValueError, "axes"), ((x, w, None, 1, "full"), ValueError, "padding"),

@@ -196,9 +196,11 @@ def test_autocast():
 def test_errors():
     x, w, b = tensors_of("conv2d")
     for arguments, error, match in (
-            ((x.double(), w.double()), TypeError, "float64"), ((x, w.half()), TypeError, "float16"), ((x, w, b.double()), TypeError, "bias"),
+            ((x.double(), w.double()), TypeError, "float64"), ((x, w.half()), TypeError, "float16"),
+            ((x, w, b.double()), TypeError, "bias"),
             ((x.numpy(), w), TypeError, "ndarray"), ((x, w[:, :2]), ValueError, "contradict"), ((x, w[0]), ValueError, "axes"),
-            ((x, w, b[:2]), ValueError, "bias"), ((x, w, None, 0), ValueError, "stride"), ((x, w, None, 1, "full"), ValueError, "padding"),
+            ((x, w, b[:2]), ValueError, "bias"), ((x, w, None, 0), ValueError, "stride"),
+            ((x, w, None, 1, "full"), ValueError, "padding"),
             ((x[..., :1], w), RuntimeError, "larger")):
         with pytest.raises(error, match=match):
             tilefold.torch.conv2d(*arguments)
@@ -229,8 +231,10 @@ class _Elsewhere(torch.Tensor):
 def operator_arguments(transposed):
     x, w, b = tensors_of("conv_transpose2d" if transposed else "conv2d", groups=2)
     options = "16MiB", "cpu", None, "auto", "exact", True
-    convolution = [x.requires_grad_(), w.requires_grad_(), b.requires_grad_(), [2, 1], [1, 0, 2, -1], [1, 2], 2, transposed, False, *options]
-    weight = [x.detach().requires_grad_(), torch.randn(2, 8, 5, 7, requires_grad=True), [2, 3], [2, 1], [1, 0], [1, 1], 2, *options]
+    tensors = [tensor.requires_grad_() for tensor in (x, w, b)]
+    convolution = [*tensors, [2, 1], [1, 0, 2, -1], [1, 2], 2, transposed, False, *options]
+    small = torch.randn(2, 8, 5, 7, requires_grad=True)
+    weight = [x.detach().requires_grad_(), small, [2, 3], [2, 1], [1, 0], [1, 1], 2, *options]
     return convolution, weight
 
 
@@ -287,7 +291,7 @@ def resnet18():
 
 
 class UNet(nn.Module):
-    """Two levels of a U-Net of any rank (Ronneberger et al. 2015): down by strides, up by transposed convolutions, every padding mode."""
+    """Two levels of a U-Net of any rank (Ronneberger et al. 2015), down by strides, up by transposed convolutions."""
 
     def __init__(self, rank):
         super().__init__()
@@ -499,6 +503,14 @@ def test_kept_weights_go_with_the_model():
     assert len(_operator._kept) == before + 1
     tilefold.torch.revert(made_in_inference)
     assert len(_operator._kept) == before
+
+
+def test_weights_shared_with_other_processes():
+    module, x = tilefold.torch.convert(nn.Conv2d(8, 16, 3).eval()), torch.randn(1, 8, 9, 9)
+    module.weight.share_memory_()
+    first = module(x)
+    module.weight.data.mul_(2)  # not counted, as what another process does
+    assert not torch.equal(module(x), first)
 
 
 def test_weights_made_in_inference_mode():

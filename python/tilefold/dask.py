@@ -188,6 +188,9 @@ def _check_arrays(op: str, input_: Any, weight: Any, bias: Any) -> None:
     if not isinstance(input_, Array):
         raise TypeError(f"input is a {type(input_).__name__}, not a dask.array.Array: write dask.array.from_array(input), "
                         f"or tilefold.{op}() for arrays in memory")
+    if type(input_._meta) is not numpy.ndarray or not input_.dtype.isnative:
+        raise TypeError(f"input has chunks of {type(input_._meta).__name__}, {input_.dtype.str}: they must be NumPy's plain arrays, in "
+                        "the machine's byte order")
     for name, array in (("weight", weight), ("bias", bias)):
         if not isinstance(array, (Array, numpy.ndarray)) and (name == "weight" or array is not None):
             raise TypeError(f"{name} is a {type(array).__name__}, not an array of Dask's or NumPy's")
@@ -293,11 +296,15 @@ class _Graph:
         self.tasks[key] = (functools.partial(_compute, window), parts, weight, bias)
 
 
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
+
+
 def _convolve(op: str, input_: Any, weight: Any, bias: Any, **options: Any) -> Array:
     _check_arrays(op, input_, weight, bias)
     x, batched = (input_, True) if input_.ndim != weight.ndim - 1 else (input_[None], False)
     call = _Call(op, tuple(map(int, x.shape)), tuple(map(int, weight.shape)), x.dtype.name,
-                 tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in options.items()))
+                 tuple((key, _hashable(value)) for key, value in options.items()))
     made = plan(op, call.input_shape, call.weight_shape, call.dtype, **options)  # errors now, for all of it
     if bias is not None and bias.shape != (made.output_shape[-1 if made.layout == "channels_last" else 1],):
         raise ValueError(f"bias is of shape {bias.shape}, not one for each output channel")

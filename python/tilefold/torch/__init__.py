@@ -12,7 +12,7 @@ the packed weights, with gradients to any order; torch.compile traces them as to
 bounded() swap a model's modules. float32, float16 and bfloat16; other types and tensors of other devices are a TypeError.
 
 Gradients obey the limit too, and nothing is packed for a weight's: it is read from the input and from the result's gradient
-where they lie.
+where they lie. torch.func's transforms (grad, vmap) do not go through operators of torch.library; PyTorch says so.
 """
 
 from ._functions import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d

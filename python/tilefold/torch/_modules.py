@@ -118,7 +118,7 @@ def convert(model: Model, *, scratch: Scratch = "16MiB", device: str = "cpu", th
     keep_packed: in eval() each weight is packed once for the shape of its last input, and kept so, as long as the weight lives: its own
     size once more (twice, for float16 and bfloat16; report() has the figure). It is packed anew when PyTorch counts a change of the
     weight, as from an optimizer or load_state_dict(). Changes that PyTorch does not count (through weight.data, or a NumPy array of the
-    same memory) are not seen: give keep_packed=False, or call convert() again.
+    same memory) are not seen: give keep_packed=False, or call convert() again. Weights shared with other processes are not kept.
 
     padding_mode other than "zeros" pads by torch.nn.functional.pad() first, as PyTorch does, which copies the input.
 

@@ -68,7 +68,7 @@ def convolution(input: Tensor, weight: Tensor, bias: Optional[Tensor], stride: S
                 transposed: bool, keep_packed: bool, *options: Any) -> Tensor:
     arguments = _arguments(input.dim() - 2, stride, padding, dilation, groups, transposed, Options(*options))
     out = _empty(input, weight, bias, stride, padding, dilation, groups, transposed)
-    if not keep_packed or weight.is_inference():  # whose changes are not counted
+    if not keep_packed or weight.is_inference() or weight.is_shared():  # whose changes are not counted, or not here
         _call.call(input, weight, bias, out, None, *arguments)
         return out
     inputs, weights, outs = (_arrays.operand(one, name) for one, name in ((input, "input"), (weight, "weight"), (out, "out")))
