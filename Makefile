@@ -3,7 +3,7 @@
 #   make build    build/tilefold, build/libtilefold.a, build/libtilefold.so
 #   make demo     builds what it needs and runs the main job; WAV=FILE.wav for a recording of yours
 #   make test     every test, in every configuration; the last line counts them
-#   make test-judges  the Python package's tests with PyTorch, whose download is large
+#   make test-judges  the Python package's tests with PyTorch and MLX, whose downloads are large
 #   make golden   computes the golden hashes anew, by the oracle alone, after a change of the sum's definition
 #   make format   clang-format over the C sources
 #   make lint     clang-tidy over the library and the command line
@@ -44,6 +44,7 @@ test:
 
 test-judges:
 	tools/bootstrap.sh --optional $(OPTIONAL_PACKAGES)
+	tools/bootstrap.sh --optional alsa-utils
 	tools/bootstrap.sh python3-venv
 	mkdir -p build
 	BUILD=$(CURDIR)/build SOURCE=$(CURDIR) tests/test_python.sh judges || [ $$? = 77 ]

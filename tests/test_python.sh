@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The Python package as a user gets it: pip builds and installs a wheel from the sources into an environment of its own, and
-# python/tests run against that. A skip without a Python that makes environments, and where the packages cannot be fetched.
+# python/tests and python/judges run against that. A skip without a Python that makes environments, and where the packages cannot be fetched.
 #
 #   BUILD=FOLDER SOURCE=FOLDER test_python.sh [judges]
 #
-# With "judges" (make test-judges) in an environment that has PyTorch too, which is large: requirements-judges.txt.
+# With "judges" (make test-judges) in an environment that has PyTorch and MLX too, which are large: requirements-judges.txt. What of
+# python/judges needs them is skipped without, by name.
 set -u
 
 environment=$BUILD/python-environment${1:+-$1}
@@ -39,4 +40,4 @@ cd "$SOURCE" || exit 1
 pip install --force-reinstall --no-deps --no-build-isolation --config-settings=build-dir="$BUILD/python-wheel" . || exit 1
 cd python/tests || exit 1
 # The installed package, not the sources: those are not on the path.
-exec "$environment/bin/python" -m pytest -q -rs -p no:cacheprovider --durations=5 .
+exec "$environment/bin/python" -m pytest -q -rs -p no:cacheprovider --durations=5 . ../judges
