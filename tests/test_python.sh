@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The Python package as a user gets it: pip builds and installs a wheel from the sources into an environment of its own, and
-# python/tests and python/judges run against that. A skip without a Python that makes environments, and where the packages cannot be fetched.
+# python/tests and python/judges run against that. A skip without a Python that makes environments, and where the packages cannot be
+# fetched.
 #
 #   BUILD=FOLDER SOURCE=FOLDER test_python.sh [judges]
 #
