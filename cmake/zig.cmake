@@ -42,6 +42,10 @@ set(CMAKE_C_COMPILER ${zig} cc -target ${TILEFOLD_ZIG_TARGET})
 # What one machine is like says nothing of another, and zig cc takes undefined behaviour for a reason to stop.
 add_compile_options(-fno-sanitize=undefined)
 
+if(CMAKE_SYSTEM_NAME STREQUAL "Darwin")
+    find_program(CMAKE_INSTALL_NAME_TOOL false) # CMake insists on one; were it called, that would be an error
+endif()
+
 # Nothing of the building machine but its programs.
 set(CMAKE_FIND_ROOT_PATH ${CMAKE_BINARY_DIR}/zig-root)
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
