@@ -66,6 +66,16 @@ static void run_depthwise_row(workload *w) {
     w->table->depthwise_row[w->type][0][0][w->mr - 1](&windows, &w->io);
 }
 
+/* Groups of w->k channels; two panels. */
+static void run_grouped_row(workload *w) {
+    int32_t spread[TILEFOLD_MAX_LANES * TILEFOLD_MAX_LANES];
+    int32_t lanes = w->table->lanes, channels = (int32_t)w->k;
+    for (int32_t k = 0; k < channels; k++)
+        for (int32_t j = 0; j < lanes; j++) spread[k * lanes + j] = j - j % channels + k;
+    const tilefold_group_windows windows = {3, 2, channels, 0, (const void *const *)w->rows, 0, w->b, spread};
+    w->table->grouped_row[0][w->mr - 1](&windows, &w->io);
+}
+
 /* In rows that begin anywhere, of a plane that is all inside; both channels are the same. */
 static void run_depthwise_plane(workload *w) {
     const tilefold_plane_windows windows = {.in = w->a + 1,
@@ -149,6 +159,8 @@ static void bench_tiles(workload *w, double peak) {
         w->type = TILEFOLD_F32;
         w->mr = w->table->max_plane_rows;
         bench_tile(w, "depthwise_plane", run_depthwise_plane, TILEFOLD_PLANE_CHANNELS * TAPS, peak);
+        w->mr = w->table->max_group_pixels;
+        for (w->k = nr / 2; w->k <= nr; w->k *= 2) bench_tile(w, "grouped_row", run_grouped_row, 2 * TAPS * w->k, peak);
     }
 }
 

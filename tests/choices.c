@@ -39,6 +39,7 @@ static const entry entries[] = {
     {"depthwise", CONV, F32, FIRST, 2, 144, 144, 144, 56, 3, 1, 1},
     {"depthwise, last", CONV, F32, LAST, 2, 144, 144, 144, 56, 3, 1, 1},
     {"32 groups", CONV, F32, FIRST, 2, 128, 128, 32, 56, 3, 1, 1},
+    {"32 groups, last", CONV, F32, LAST, 2, 256, 256, 32, 28, 3, 1, 1},
     {"half floats, founding case B", CONV, F16, FIRST, 2, 64, 64, 1, 512, 3, 1, 1},
     {"1-D, last", CONV, F32, LAST, 1, 80, 512, 1, 3000, 3, 1, 1},
     {"3-D", CONV, F32, FIRST, 3, 32, 32, 1, 24, 3, 1, 1},

@@ -99,6 +99,23 @@ static void pick_depthwise_layer(tilefold_problem *p, rng *r) {
     }
 }
 
+/* The same of a grouped layer, with few channels a group. */
+static bool is_grouped_layer(uint64_t seed) {
+    rng r = rng_make(seed, 3);
+    return !is_depthwise_layer(seed) && rng_percent(&r, 12);
+}
+
+static void pick_grouped_layer(tilefold_problem *p, rng *r) {
+    int64_t channels = RNG_PICK(r, 2, 4, 4, 8, 8, 16, 24, 32), stride = RNG_PICK(r, 1, 1, 2, 3);
+    p->groups = rng_range(r, 1, 40 / channels + 2);
+    p->in_channels = p->out_channels = p->groups * channels;
+    for (int a = 0; a < p->rank; a++) {
+        p->kernel[a] = a == p->rank - 1 ? 3 : rng_range(r, 1, 4);
+        p->stride[a] = stride;
+        p->dilation[a] = p->input_dilation[a] = 1;
+    }
+}
+
 static void pick_padding(tilefold_problem *p, rng *r, int a) {
     int64_t reach = p->dilation[a] * (p->kernel[a] - 1), I = p->input_size[a];
     int64_t begin = 0, end = 0;
@@ -157,10 +174,18 @@ static double work(const tilefold_problem *p) {
     return fmax(most, (double)oracle_macs(p));
 }
 
-static void shrink(tilefold_problem *p, rng *r) {
+/* A grouped layer stays one: as many outputs as inputs to a group, and 3 taps. */
+static int64_t shrink_layer(const tilefold_problem *p, int64_t what, int a, int64_t *in, int64_t *out) {
+    if (what == 0) *in = *out = halve(*in);
+    return what < 4 || (what == 6 && a == p->rank - 1) ? 7 : what;
+}
+
+static void shrink(tilefold_problem *p, rng *r, bool grouped_layer) {
     int64_t in = p->in_channels / p->groups, out = p->out_channels / p->groups, groups = p->groups;
     int a = (int)rng_range(r, 0, p->rank - 1);
-    switch (rng_range(r, 0, 7)) {
+    int64_t what = rng_range(r, 0, 7);
+    if (grouped_layer) what = shrink_layer(p, what, a, &in, &out);
+    switch (what) {
     case 0:
     case 1: in = halve(in); break;
     case 2:
@@ -242,8 +267,9 @@ test_problem make_problem(uint64_t seed, int64_t budget) {
     rng r = rng_make(seed, 1);
     test_problem made = {.seed = seed, .data = pick_data(&r)};
     tilefold_problem *p = &made.problem;
-    bool depthwise_layer = is_depthwise_layer(seed);
-    tilefold_op op = rng_percent(&r, 50) || depthwise_layer ? TILEFOLD_CONV : TILEFOLD_CONV_TRANSPOSE;
+    bool depthwise_layer = is_depthwise_layer(seed), grouped_layer = is_grouped_layer(seed);
+    bool layer = depthwise_layer || grouped_layer;
+    tilefold_op op = rng_percent(&r, 50) || layer ? TILEFOLD_CONV : TILEFOLD_CONV_TRANSPOSE;
     tilefold_problem_init(p, op, TILEFOLD_F32, (int32_t)RNG_PICK(&r, 1, 1, 1, 2, 2, 2, 2, 3, 3));
     pick_types(p, &r);
     pick_clamp(p, &r);
@@ -253,13 +279,14 @@ test_problem make_problem(uint64_t seed, int64_t budget) {
     bool plain = rng_percent(&r, 35);
     if (plain) pick_plain_kernel(p, &r);
     if (depthwise_layer) pick_depthwise_layer(p, &r);
+    if (grouped_layer) pick_grouped_layer(p, &r);
     for (int a = 0; a < p->rank; a++) {
-        if (!plain && !depthwise_layer) pick_kernel(p, &r, a);
+        if (!plain && !layer) pick_kernel(p, &r, a);
         pick_padding(p, &r, a);
         ensure_output(p, &r, a);
     }
-    while (work(p) > (double)budget) shrink(p, &r);
-    tilefold_layout layout = rng_percent(&r, 50) ? TILEFOLD_CHANNELS_FIRST : TILEFOLD_CHANNELS_LAST;
+    while (work(p) > (double)budget) shrink(p, &r, grouped_layer);
+    tilefold_layout layout = rng_percent(&r, 50) && !grouped_layer ? TILEFOLD_CHANNELS_FIRST : TILEFOLD_CHANNELS_LAST;
     tilefold_message message;
     if (tilefold_problem_set_layout(p, layout, &message) != TILEFOLD_OK) {
         fprintf(stderr, "refused: %s\n%s\n", message.text, describe_problem(&made));

@@ -311,6 +311,46 @@ static void check_depthwise_row(scene *s, const tilefold_cpu_kernels *table, til
     tile_end(&t, table, "depthwise_row");
 }
 
+/* Of groups of `channels`, panels from anywhere a panel may begin, each with weights of its own. Columns hold the groups that the
+ * panels are of and no more. */
+static void check_grouped_row(scene *s, const tilefold_cpu_kernels *table, int64_t channels, int step, int pixels) {
+    tile t;
+    int lanes = table->lanes, panels = (int)rng_range(&s->random, 0, TILEFOLD_MAX_VECTORS), width = lanes * panels;
+    int columns = (pixels - 1) * step + TILEFOLD_GROUP_TAPS;
+    int64_t rows = rng_range(&s->random, 0, 4), together = channels < lanes ? channels : lanes;
+    int64_t first = rng_range(&s->random, 0, 5) * together, groups = (first + width + channels - 1) / channels;
+    tile_begin(s, &t, lanes, pixels, width > 0 ? width : lanes);
+    t.io.init_by_row = false;
+    for (int i = 0; i < pixels; i++)
+        for (int j = 0; j < t.nr; j++) t.sums[i][j] = t.io.init[i * t.io.init_stride + j];
+    t.io.lanes = panels == 1 && t.io.init != t.io.out ? rng_range(&s->random, 1, lanes) : lanes;
+    int64_t spread_count = channels < lanes ? channels : 0;
+    int32_t *spread = new_array(s, spread_count * lanes, sizeof *spread);
+    for (int32_t k = 0; k < spread_count; k++)
+        for (int32_t j = 0; j < lanes; j++) spread[k * lanes + j] = j - j % (int32_t)channels + k;
+    const float *in = new_floats(s, 2 * groups * channels);
+    const float *w = new_floats(s, panels * rows * TILEFOLD_GROUP_TAPS * channels * lanes);
+    int64_t offset = rng_range(&s->random, -3, 3);
+    const void **pointers = new_array(s, rows * columns, sizeof *pointers);
+    for (int64_t i = 0; i < rows * columns; i++)
+        pointers[i] = in + rng_range(&s->random, 0, groups * channels) - offset;
+
+    for (int64_t y = 0; y < rows; y++)
+        for (int x = 0; x < TILEFOLD_GROUP_TAPS; x++)
+            for (int64_t k = 0; k < channels; k++)
+                for (int i = 0; i < pixels; i++)
+                    for (int j = 0; j < width; j++) {
+                        const float *column = pointers[y * columns + i * step + x];
+                        int64_t at = offset + (first + j) / channels * channels + k;
+                        int64_t tap = (j / lanes * rows + y) * TILEFOLD_GROUP_TAPS + x;
+                        t.sums[i][j] = fmaf(column[at], w[(tap * channels + k) * lanes + j % lanes], t.sums[i][j]);
+                    }
+    const tilefold_group_windows windows = {rows, panels, channels, first, pointers, offset, w, spread};
+    table->grouped_row[step - 1][pixels - 1](&windows, &t.io);
+    if (panels != 1) t.io.lanes = width; /* those of all panels */
+    tile_end(&t, table, "grouped_row");
+}
+
 /* A range [begin, end) within [0, size), sometimes all of it, sometimes none. */
 static void random_range(scene *s, int64_t size, int64_t *begin, int64_t *end) {
     *begin = rng_percent(&s->random, 50) ? 0 : rng_range(&s->random, 0, size);
@@ -407,6 +447,25 @@ static void test_depthwise_row(void **state) {
                 check_depthwise_row(&s, tables[x], (tilefold_type)type, taps, step, pixels);
                 scene_end(&s);
             }
+        }
+}
+
+/* Groups that the lanes are several of, one, and a part. */
+static void test_grouped_row(void **state) {
+    (void)state;
+    for (int x = 0; x < table_count; x++)
+        for (int number = 0; number < TILEFOLD_ROW_STEPS * TILEFOLD_MAX_PIXELS * 24 * repeats(); number++) {
+            int pixels = number % TILEFOLD_MAX_PIXELS + 1, rest = number / TILEFOLD_MAX_PIXELS;
+            int step = rest % TILEFOLD_ROW_STEPS + 1, lanes = tables[x]->lanes;
+            bool there = pixels <= tables[x]->max_group_pixels;
+            assert_int_equal(tables[x]->grouped_row[step - 1][pixels - 1] != NULL, there);
+            if (!there) continue;
+            scene s;
+            scene_begin(&s, (uint64_t)(number * 17 + x));
+            int64_t part = lanes / RNG_PICK(&s.random, 1, 2, 4);
+            int64_t channels = rng_percent(&s.random, 40) ? rng_range(&s.random, 1, 3) * lanes : part;
+            check_grouped_row(&s, tables[x], channels, step, pixels);
+            scene_end(&s);
         }
 }
 
@@ -682,6 +741,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_depthwise),
         cmocka_unit_test(test_depthwise_row),
         cmocka_unit_test(test_depthwise_plane),
+        cmocka_unit_test(test_grouped_row),
         {"test_load_run", test_runs, NULL, NULL, &load},
         {"test_transpose_rows", test_runs, NULL, NULL, &transpose},
         {"test_store_run", test_runs, NULL, NULL, &store},

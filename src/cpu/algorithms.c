@@ -15,6 +15,7 @@ const tilefold_cpu_algorithm *const tilefold_cpu_algorithms[] = {
     &tilefold_cpu_depthwise_pixels,
     &tilefold_cpu_depthwise_row,
     &tilefold_cpu_depthwise_plane,
+    &tilefold_cpu_grouped_row,
     &tilefold_cpu_winograd,
     NULL,
 };

@@ -63,7 +63,7 @@ typedef struct tilefold_cpu_plan {
     const tilefold_cpu_algorithm *algorithm;
     tilefold_tiling tiling;
     bool positions_in_lanes;
-    bool groups_are_columns; /* a column is a whole group of one channel */
+    bool groups_are_columns; /* columns are the output channels of all groups */
     bool folds_innermost;    /* columns of a class run (fz, fy, o, fx) in place of (fz, fy, fx, o) */
     bool prepacked;
     bool cut;              /* some sum is cut into blocks */

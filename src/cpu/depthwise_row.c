@@ -18,7 +18,7 @@
  */
 #include "../checked.h"
 #include "algorithm.h"
-#include "place.h"
+#include "row_windows.h"
 
 #include <math.h>
 
@@ -29,13 +29,11 @@ typedef struct rows {
     char *arena;
     int64_t taps, step, kernel_rows; /* taps of a row, columns from one pixel to the next */
     int64_t channels;                /* of the tile */
-    const char *input;               /* channel 0 of the tile */
     const float *weights;            /* of the tile's panels */
     /* the pixels in hand */
     tilefold_cursor at;
-    int64_t pixels, columns;
-    int64_t pointed; /* the input column that the pointers begin at */
-    bool reusable;   /* no pointer is at padding: what lies beside them in the row has the same, at an offset */
+    int64_t pixels;
+    tilefold_row_pointers pointers;
 } rows;
 
 /* Parts of the operand: pointers [row][column]; and for channels that cannot be read in place, pointers at unfolded columns and
@@ -46,12 +44,8 @@ typedef struct operand {
 
 static int64_t align(int64_t bytes) { return tilefold_round_up(bytes, TILEFOLD_ARENA_ALIGNMENT); }
 
-static int64_t column_count(const tilefold_geometry *g, int64_t pixels) {
-    return (pixels - 1) * g->axis[2].stride + g->axis[2].kernel;
-}
-
 static operand operand_of(const tilefold_geometry *g, const tilefold_cpu_plan *plan) {
-    int64_t columns = g->axis[0].kernel * g->axis[1].kernel * column_count(g, plan->mr);
+    int64_t columns = g->axis[0].kernel * g->axis[1].kernel * tilefold_cpu_row_columns(g, plan->mr);
     int64_t pointers = align(columns * (int64_t)sizeof(void *));
     return (operand){pointers, 2 * pointers, 2 * pointers + align(columns * plan->nr * (int64_t)sizeof(float))};
 }
@@ -60,52 +54,6 @@ static int64_t padded(const tilefold_cpu_plan *plan, int64_t channels) { return 
 
 /* ------------------------------------------------------------------------------------------------------ operands ---- */
 
-/* Points at `columns` columns of one row from column `first` on. */
-static void point_at_row(const rows *r, const char *row, int64_t first, const void **in) {
-    const tilefold_geometry *g = r->work->geometry;
-    const void *zeros = r->arena + r->plan->arena.zeros;
-    int64_t bytes = g->in_axis[2] * r->work->element_bytes, columns = r->columns;
-    int64_t begin = row ? tilefold_min(columns, tilefold_max(0, -first)) : columns;
-    int64_t end = tilefold_max(begin, tilefold_min(columns, g->axis[2].input - first));
-    for (int64_t c = 0; c < begin; c++) in[c] = zeros;
-    for (int64_t c = begin; c < end; c++) in[c] = row + (first + c) * bytes;
-    for (int64_t c = end; c < columns; c++) in[c] = zeros;
-}
-
-/* Whether a row of the input is there. */
-static bool is_inside(const tilefold_geometry *g, int64_t z, int64_t y) {
-    return z >= 0 && z < g->axis[0].input && y >= 0 && y < g->axis[1].input;
-}
-
-/* Points at the windows of the pixels in hand, the first of which begins at input column `first`. */
-static void point_at_windows(rows *r, int64_t first) {
-    const tilefold_geometry *g = r->work->geometry;
-    const tilefold_axis_part *part = r->tile->part;
-    const void **in = (const void **)r->arena;
-    r->pointed = first;
-    r->reusable = first >= 0 && first + r->columns <= g->axis[2].input;
-    for (int64_t j = 0; j < part[0].taps; j++) {
-        int64_t z = tilefold_axis_position(&part[0], r->at.q[0], j);
-        for (int64_t k = 0; k < part[1].taps; k++, in += r->columns) {
-            int64_t y = tilefold_axis_position(&part[1], r->at.q[1], k);
-            bool inside = is_inside(g, z, y);
-            r->reusable = r->reusable && inside;
-            int64_t offset = inside ? z * g->in_axis[0] + y * g->in_axis[1] : 0;
-            point_at_row(r, inside ? r->input + offset * r->work->element_bytes : NULL, first, in);
-        }
-    }
-}
-
-/* Sees to it that the pointers, at the offset that is returned, are those of the pixels in hand. */
-static int64_t enter_windows(rows *r) {
-    const tilefold_geometry *g = r->work->geometry;
-    int64_t first = tilefold_axis_position(&r->tile->part[2], r->at.q[2], 0);
-    if (r->reusable && first >= 0 && first + r->columns <= g->axis[2].input)
-        return (first - r->pointed) * g->in_axis[2];
-    point_at_windows(r, first);
-    return 0;
-}
-
 /* Unfolds `count` channels from `offset` on; returns pointers at them. */
 static const void *const *unfold(const rows *r, int64_t offset, int64_t count) {
     const tilefold_cpu_work *work = r->work;
@@ -113,7 +61,7 @@ static const void *const *unfold(const rows *r, int64_t offset, int64_t count) {
     const char *const *in = (const char *const *)r->arena;
     const void **columns = (const void **)(r->arena + parts.unfolded_pointers);
     float *out = (float *)(r->arena + parts.unfolded);
-    int64_t n = r->kernel_rows * r->columns;
+    int64_t n = r->kernel_rows * r->pointers.columns;
     memset(out, 0, (size_t)(n * r->plan->nr) * sizeof *out);
     for (int64_t i = 0; i < n; i++, out += r->plan->nr) {
         r->plan->kernels->load_run[work->geometry->type](out, in[i] + offset * work->element_bytes, 1, count);
@@ -198,7 +146,7 @@ static void run_pixels(rows *r) {
     tilefold_row_windows windows = {.rows = r->kernel_rows,
                                     .panels = whole / plan->nr,
                                     .in = (const void *const *)r->arena,
-                                    .offset = enter_windows(r),
+                                    .offset = tilefold_cpu_enter_row(r->work, r->tile, &r->at, &r->pointers),
                                     .w = r->weights};
     if (whole > 0) kernel_for(r, g->type)(&windows, &io);
     if (whole < r->channels) run_rest(r, windows, io, whole);
@@ -208,8 +156,8 @@ static void run_pixels(rows *r) {
 /* A run of one row; its last pixels may be computed twice, so that all calls have as many. */
 static void run_row(rows *r, tilefold_cursor start, int64_t count) {
     r->pixels = tilefold_ceil_div(count, tilefold_ceil_div(count, r->plan->mr));
-    r->columns = column_count(r->work->geometry, r->pixels);
-    r->reusable = false;
+    r->pointers.columns = tilefold_cpu_row_columns(r->work->geometry, r->pixels);
+    r->pointers.reusable = false;
     for (int64_t x = 0; x < count; x += r->pixels) {
         r->at = start;
         r->at.q[2] += tilefold_min(x, count - r->pixels);
@@ -235,7 +183,9 @@ static void run(const tilefold_cpu_work *work, const tilefold_tile *tile, char *
               .step = g->axis[2].stride,
               .kernel_rows = tile->part[0].taps * tile->part[1].taps,
               .channels = tile->column_end - tile->column_begin,
-              .input = work->input + tile->column_begin * g->in_group * work->element_bytes};
+              .pointers = {.input = work->input + tile->column_begin * g->in_group * work->element_bytes,
+                           .zeros = arena + work->plan->arena.zeros,
+                           .in = (const void **)arena}};
     r.weights = tile_weights(&r);
     fill(&r);
     tilefold_cursor cursor = tilefold_cursor_at(tile, tile->position_begin);
@@ -295,7 +245,7 @@ static bool lay_out(const tilefold_cpu_shape *shape, tilefold_cpu_plan *plan) {
 static double estimate(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan) {
     const tilefold_geometry *g = shape->geometry;
     double lanes = shape->kernels->lanes, taps = (double)g->axis[2].kernel, pixels = plan->mr;
-    double kernel_rows = (double)shape->taps / taps, columns = (double)column_count(g, plan->mr);
+    double kernel_rows = (double)shape->taps / taps, columns = (double)tilefold_cpu_row_columns(g, plan->mr);
     double calls = (double)shape->positions / (double)shape->part[2].count *
                    ceil((double)shape->part[2].count / pixels);
     double conversions = g->type == TILEFOLD_F32 ? 0 : 0.5 * columns;

@@ -19,6 +19,7 @@ enum {
     TILEFOLD_MAX_LANES = 16,     /* floats in a vector */
     TILEFOLD_MAX_PIXELS = 8,     /* pixels of a depthwise tile */
     TILEFOLD_ROW_KERNELS = 3,    /* depthwise_row and depthwise_plane: 3, 5 or 7 taps along a row */
+    TILEFOLD_GROUP_TAPS = 3,     /* grouped_row: taps along a row */
     TILEFOLD_PLANE_CHANNELS = 2, /* depthwise_plane: channels at once */
     TILEFOLD_ROW_STEPS = 2,      /* and pixels 1 or 2 columns apart */
     TILEFOLD_TYPES = 4,          /* tables indexed by tilefold_type; entry 0 (NONE) is NULL */
@@ -89,6 +90,25 @@ typedef struct tilefold_row_windows {
     const float *w;
 } tilefold_row_windows;
 typedef void (*tilefold_depthwise_row_kernel)(const tilefold_row_windows *windows, const tilefold_tile_io *io);
+
+/* Groups of a few channels, lanes = output channels of neighbouring groups, 3 taps along the row, pixels as in depthwise_row. A group
+ * has as many inputs as outputs, `channels`, which divide the lanes or which the lanes divide; its inputs lie side by side, and so
+ * do those of all groups. in[y*columns + c] points at column c of row y, in[..][offset] being where the group of output channel 0
+ * begins. From output channel `first` on, a multiple of lanes, or, where channels divide the lanes, of those; with
+ *     input(o) = the first channel of o's group
+ *     for v in 0..panels: for y in 0..rows: for x in 0..3: for k in 0..channels: for i in 0..pixels: for j in 0..lanes:
+ *         acc[v][i][j] = fma(in[y*columns + i*step + x][offset + input(first + v*lanes + j) + k],
+ *                            w[(((v*rows + y)*3 + x)*channels + k)*lanes + j], acc[v][i][j])
+ * Where channels < lanes, the caller provides spread[k*lanes + j] = j - j % channels + k, for k in 0..channels. io as for
+ * depthwise_row. */
+typedef struct tilefold_group_windows {
+    int64_t rows, panels, channels, first;
+    const void *const *in; /* fp32 */
+    ptrdiff_t offset;
+    const float *w;
+    const int32_t *spread;
+} tilefold_group_windows;
+typedef void (*tilefold_grouped_row_kernel)(const tilefold_group_windows *windows, const tilefold_tile_io *io);
 
 /* for i in 0..n:  out[i] = to_float(in[i*stride]).  Conversions from fp16 and bf16 are exact. stride in elements. */
 typedef void (*tilefold_load_run)(float *out, const void *in, ptrdiff_t stride, int64_t n);
@@ -170,6 +190,8 @@ typedef struct tilefold_cpu_kernels {
     int32_t max_row_pixels;
     tilefold_depthwise_row_kernel depthwise_row[TILEFOLD_TYPES][TILEFOLD_ROW_KERNELS][TILEFOLD_ROW_STEPS]
                                                [TILEFOLD_MAX_PIXELS]; /* [type][taps/2-1][step-1][px-1] */
+    int32_t max_group_pixels;
+    tilefold_grouped_row_kernel grouped_row[TILEFOLD_ROW_STEPS][TILEFOLD_MAX_PIXELS]; /* [step-1][px-1] */
     int32_t max_plane_rows;
     tilefold_depthwise_plane_kernel depthwise_plane[TILEFOLD_ROW_KERNELS][TILEFOLD_ROW_STEPS]
                                                    [TILEFOLD_MAX_PIXELS]; /* [taps/2-1][step-1][rows-1] */

@@ -15,6 +15,8 @@ typedef __m256 vector;
 #define MAX_PIXELS 8, 6, 4, 2
 #define ROW_TILES(TILE) ROWS_8(TILE, 3) ROWS_8(TILE, 5) ROWS_8(TILE, 7)
 #define MAX_ROW_PIXELS 8
+#define GROUP_TILES(TILE) ROWS_6(TILE, 1) ROWS_6(TILE, 2)
+#define MAX_GROUP_PIXELS 6
 #define PLANE_TILES(TILE) ROWS_6(TILE, 3) ROWS_6(TILE, 5) ROWS_6(TILE, 7)
 #define MAX_PLANE_ROWS 6
 #define LANES 8
@@ -186,5 +188,11 @@ static inline vector in_quarters(vector x) { /* quarters 0 2 1 3 */
 static inline vector even(vector a, vector b) { return in_quarters(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0))); }
 
 static inline vector odd(vector a, vector b) { return in_quarters(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1))); }
+
+typedef __m256i lane_choice;
+
+static inline lane_choice load_choice(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+
+static inline vector choose_lanes(vector x, lane_choice choice) { return _mm256_permutevar8x32_ps(x, choice); }
 
 #include "vector_template.h"

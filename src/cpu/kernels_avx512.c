@@ -15,6 +15,8 @@ typedef __m512 vector;
 #define MAX_PIXELS 8, 8, 8, 6
 #define ROW_TILES(TILE) ROWS_8(TILE, 3) ROWS_8(TILE, 5) ROWS_8(TILE, 7)
 #define MAX_ROW_PIXELS 8
+#define GROUP_TILES(TILE) ROWS_8(TILE, 1) ROWS_8(TILE, 2)
+#define MAX_GROUP_PIXELS 8
 #define PLANE_TILES(TILE) ROW_TILES(TILE)
 #define MAX_PLANE_ROWS 8
 #define LANES 16
@@ -173,5 +175,11 @@ static inline vector even(vector a, vector b) {
 static inline vector odd(vector a, vector b) {
     return _mm512_permutex2var_ps(a, _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31), b);
 }
+
+typedef __m512i lane_choice;
+
+static inline lane_choice load_choice(const int32_t *p) { return _mm512_loadu_si512(p); }
+
+static inline vector choose_lanes(vector x, lane_choice choice) { return _mm512_permutexvar_ps(choice, x); }
 
 #include "vector_template.h"

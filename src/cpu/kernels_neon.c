@@ -20,6 +20,8 @@ typedef float32x4_t vector;
 #define MAX_PIXELS 8, 8, 6, 4
 #define ROW_TILES(TILE) ROWS_8(TILE, 3) ROWS_8(TILE, 5) ROWS_8(TILE, 7)
 #define MAX_ROW_PIXELS 8
+#define GROUP_TILES(TILE) ROWS_8(TILE, 1) ROWS_8(TILE, 2)
+#define MAX_GROUP_PIXELS 8
 #define PLANE_TILES(TILE) ROW_TILES(TILE)
 #define MAX_PLANE_ROWS 8
 #define LANES 4
@@ -179,5 +181,17 @@ static inline vector load_window(const float *p, window there) {
 static inline vector even(vector a, vector b) { return vuzp1q_f32(a, b); }
 
 static inline vector odd(vector a, vector b) { return vuzp2q_f32(a, b); }
+
+/* A lane's four bytes, which a table look-up goes by. */
+typedef uint8x16_t lane_choice;
+
+static inline lane_choice load_choice(const int32_t *p) {
+    int32x4_t first = vmlaq_n_s32(vdupq_n_s32(0x03020100), vld1q_s32(p), 0x04040404);
+    return vreinterpretq_u8_s32(first);
+}
+
+static inline vector choose_lanes(vector x, lane_choice choice) {
+    return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(x), choice));
+}
 
 #include "vector_template.h"

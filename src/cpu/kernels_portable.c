@@ -13,6 +13,8 @@
 #define MAX_PIXELS MAX_ROWS
 #define ROW_TILES(TILE) ROWS_4(TILE, 3) ROWS_4(TILE, 5) ROWS_4(TILE, 7)
 #define MAX_ROW_PIXELS 4
+#define GROUP_TILES(TILE) ROWS_4(TILE, 1) ROWS_4(TILE, 2)
+#define MAX_GROUP_PIXELS 4
 #define PLANE_TILES(TILE) ROW_TILES(TILE)
 #define MAX_PLANE_ROWS 4
 #define LANES 4
@@ -117,6 +119,28 @@ ALWAYS_INLINE void depthwise_row(tilefold_type type, int taps, int step, int pix
                         acc[i][j] = fmaf(load_element(type, windows->in[y * columns + i * step + x],
                                                       windows->offset + v * LANES + j),
                                          w[j], acc[i][j]);
+        store_tile(LANES, pixels, acc, &panel);
+    }
+}
+
+ALWAYS_INLINE void grouped_row(int step, int pixels, const tilefold_group_windows *windows,
+                               const tilefold_tile_io *io) {
+    const int columns = (pixels - 1) * step + TILEFOLD_GROUP_TAPS;
+    const int64_t channels = windows->channels;
+    tilefold_tile_io panel = *io;
+    const float *w = windows->w;
+    for (int64_t v = 0; v < windows->panels; v++, panel.init += LANES, panel.out += LANES) {
+        float acc[MAX_MR][MAX_NR];
+        load_tile(LANES, pixels, acc, &panel);
+        for (int64_t y = 0; y < windows->rows; y++)
+            for (int x = 0; x < TILEFOLD_GROUP_TAPS; x++)
+                for (int64_t k = 0; k < channels; k++, w += LANES)
+                    for (int i = 0; i < pixels; i++)
+                        for (int j = 0; j < LANES; j++) {
+                            int64_t group = (windows->first + v * LANES + j) / channels;
+                            const float *in = windows->in[y * columns + i * step + x];
+                            acc[i][j] = fmaf(in[windows->offset + group * channels + k], w[j], acc[i][j]);
+                        }
         store_tile(LANES, pixels, acc, &panel);
     }
 }

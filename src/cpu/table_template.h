@@ -10,11 +10,13 @@
  *
  *     ROW_TILES(TILE), MAX_ROW_PIXELS  those of depthwise_row: TILE(taps, pixels)
  *     PLANE_TILES(TILE), MAX_PLANE_ROWS  those of depthwise_plane: TILE(taps, rows)
+ *     GROUP_TILES(TILE), MAX_GROUP_PIXELS  those of grouped_row: TILE(step, pixels)
  *
  * and the families of kernels.h as inline functions, whose first arguments are a constant type or tile:
  *
  *     product(nv, mr, ...)   product_rows(nv, mr, ...)   depthwise(type, nv, pixels, ...)   depthwise_pixels(nv, rows, ...)
  *     depthwise_row(type, taps, step, pixels, ...)       depthwise_plane(taps, step, rows, ...)
+ *     grouped_row(step, pixels, ...)
  *     load_run(type, ...)    transpose_rows(type, ...)    store_run(type, ...)   copy_rows(type, ...)
  *     store_transposed(type, ...)    fma_rounds(...)
  *
@@ -70,6 +72,11 @@ PIXEL_TILES(TILE)
 ROW_TILES(TILE)
 #undef TILE
 #undef BODY
+
+#define TILE(step, px) \
+    static void NAME(grouped_row_s##step##_##px)(const tilefold_group_windows *g, const tilefold_tile_io *io) { grouped_row(step, px, g, io); }
+GROUP_TILES(TILE)
+#undef TILE
 
 #define BODY(name, taps, step, rows) \
     static void NAME(name)(const tilefold_plane_windows *p, const tilefold_tile_io *io) { depthwise_plane(taps, step, rows, p, io); }
@@ -142,6 +149,10 @@ const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
                        .depthwise_row[TILEFOLD_BF16][taps / 2 - 1][1][px - 1] = NAME(depthwise_row_bf16_##taps##s2_##px),
     ROW_TILES(TILE)
 #undef TILE
+                .max_group_pixels = MAX_GROUP_PIXELS,
+#define TILE(step, px) .grouped_row[step - 1][px - 1] = NAME(grouped_row_s##step##_##px),
+    GROUP_TILES(TILE)
+#undef TILE
                 .max_plane_rows = MAX_PLANE_ROWS,
 #define TILE(taps, rows) .depthwise_plane[taps / 2 - 1][0][rows - 1] = NAME(depthwise_plane_##taps##s1_##rows), \
                          .depthwise_plane[taps / 2 - 1][1][rows - 1] = NAME(depthwise_plane_##taps##s2_##rows),
@@ -168,5 +179,7 @@ const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
 #undef MAX_PIXELS
 #undef ROW_TILES
 #undef MAX_ROW_PIXELS
+#undef GROUP_TILES
+#undef MAX_GROUP_PIXELS
 #undef PLANE_TILES
 #undef MAX_PLANE_ROWS

@@ -29,6 +29,9 @@
  *     window make_window(int begin, int end)   those from begin to end; any numbers will do
  *     vector load_window(const float *p, window)       those elements, zeros for the others, which are not read
  *     vector even(a, b), odd(a, b)              elements 0, 2, 4, ... or 1, 3, 5, ... of a and b after each other
+ *     lane_choice                               a type: for each lane, which of a vector's it takes
+ *     lane_choice load_choice(const int32_t *p) LANES of them
+ *     vector choose_lanes(x, choice)            x[choice[j]] in lane j
  *     float f16_to_float(uint16_t)              one element
  *     uint16_t float_to_f16(float)              one element
  */
@@ -294,6 +297,105 @@ ALWAYS_INLINE void depthwise_row(tilefold_type type, int taps, int step, int pix
             }
         }
         store_sums(1, pixels, acc, &panel);
+    }
+}
+
+/* One or two panels, of groups that are a part of the lanes. A column's channels come in the order of the sum, since columns do; each
+ * is spread over its group's lanes once for all windows that the column is in. That are up to three multiply-adds that do not wait
+ * for each other, and with two panels twice as many. */
+ALWAYS_INLINE void spread_panels(int nv, int step, int pixels, const tilefold_group_windows *g, const ptrdiff_t base[2],
+                                 const float *w, const tilefold_tile_io *io) {
+    const int columns = (pixels - 1) * step + TILEFOLD_GROUP_TAPS;
+    const ptrdiff_t tap = g->channels * LANES, row = TILEFOLD_GROUP_TAPS * tap, panel = g->rows * row;
+    const void *const *in = g->in;
+    sums acc;
+    load_sums(nv, pixels, acc, io);
+    for (int64_t y = g->rows; y > 0; y--, in += columns, w += row) {
+        UNROLL
+        for (int c = 0; c < columns; c++) {
+            const float *weights = w;
+            const int32_t *spread = g->spread;
+            vector column[2];
+            UNROLL
+            for (int v = 0; v < nv; v++) column[v] = load_f32((const float *)in[c] + base[v]);
+            for (int64_t k = g->channels; k > 0; k--, weights += LANES, spread += LANES) {
+                lane_choice choice = load_choice(spread);
+                UNROLL
+                for (int v = 0; v < nv; v++) {
+                    vector channel = choose_lanes(column[v], choice);
+                    UNROLL
+                    for (int i = 0; i < pixels; i++) {
+                        int x = c - i * step;
+                        if (x >= 0 && x < TILEFOLD_GROUP_TAPS)
+                            acc[i][v] = multiply_add(channel, load_f32(weights + v * panel + x * tap), acc[i][v]);
+                    }
+                }
+            }
+        }
+    }
+    store_sums(nv, pixels, acc, io);
+}
+
+/* One or two panels of whole lanes of a group each, or both of the same group: a product, its channels broadcast. */
+ALWAYS_INLINE void broadcast_panels(int nv, bool one_group, int step, int pixels, const tilefold_group_windows *g,
+                                    const ptrdiff_t base[2], const float *w, const tilefold_tile_io *io) {
+    const int columns = (pixels - 1) * step + TILEFOLD_GROUP_TAPS;
+    const int64_t channels = g->channels;
+    const ptrdiff_t panel = g->rows * TILEFOLD_GROUP_TAPS * channels * LANES;
+    const void *const *in = g->in;
+    sums acc;
+    load_sums(nv, pixels, acc, io);
+    for (int64_t y = g->rows; y > 0; y--, in += columns) {
+        for (int x = 0; x < TILEFOLD_GROUP_TAPS; x++) {
+            const float *column[TILEFOLD_MAX_PIXELS];
+            UNROLL
+            for (int i = 0; i < pixels; i++) column[i] = (const float *)in[i * step + x] + base[0];
+            ptrdiff_t second = base[1] - base[0];
+            for (int64_t k = 0; k < channels; k++, w += LANES) {
+                vector weights[2];
+                UNROLL
+                for (int v = 0; v < nv; v++) weights[v] = load_f32(w + v * panel);
+                UNROLL
+                for (int i = 0; i < pixels; i++) {
+                    factor first = load_factor(column[i] + k);
+                    acc[i][0] = multiply_add_factor(first, weights[0], acc[i][0]);
+                    if (nv == 2)
+                        acc[i][1] = multiply_add_factor(one_group ? first : load_factor(column[i] + second + k),
+                                                        weights[1], acc[i][1]);
+                }
+            }
+        }
+    }
+    store_sums(nv, pixels, acc, io);
+}
+
+ALWAYS_INLINE void grouped_row(int step, int pixels, const tilefold_group_windows *g, const tilefold_tile_io *io) {
+    const ptrdiff_t panel_floats = g->rows * TILEFOLD_GROUP_TAPS * g->channels * LANES;
+    const bool spread = g->channels < LANES;
+    tilefold_tile_io panels = *io;
+    const float *w = g->w;
+    int64_t here = 0;
+    for (int64_t left = g->panels, column = g->first; left > 0; left -= here, column += here * LANES) {
+        ptrdiff_t base[2];
+        for (int64_t v = 0; v < 2; v++) {
+            int64_t first = column + v * LANES;
+            base[v] = g->offset + (spread ? first : first - first % g->channels);
+        }
+        here = left < 2 ? 1 : 2;
+        panels.lanes = here == 2 ? 2 * LANES : io->lanes;
+        if (spread && here == 2)
+            spread_panels(2, step, pixels, g, base, w, &panels);
+        else if (spread)
+            spread_panels(1, step, pixels, g, base, w, &panels);
+        else if (here == 2 && base[0] == base[1])
+            broadcast_panels(2, true, step, pixels, g, base, w, &panels);
+        else if (here == 2)
+            broadcast_panels(2, false, step, pixels, g, base, w, &panels);
+        else
+            broadcast_panels(1, false, step, pixels, g, base, w, &panels);
+        w += here * panel_floats;
+        panels.init += here * LANES;
+        panels.out += here * LANES;
     }
 }
 

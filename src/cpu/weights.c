@@ -110,10 +110,10 @@ static void find_columns(const tilefold_geometry *geometry, const tilefold_cpu_p
                          int64_t *offsets) {
     const int64_t folds[TILEFOLD_AXES] = {classes[0].folds, classes[1].folds, classes[2].folds};
     tilefold_column at = tilefold_column_at(plan, folds, begin);
-    /* Where all groups are columns, a column is a group. */
-    int64_t step = plan->groups_are_columns ? geometry->weight_group : geometry->weight_out;
+    /* Where all groups are columns, they come one after the other. */
+    int64_t outputs = plan->groups_are_columns ? geometry->out_channels : plan->tiling.columns;
     for (int64_t i = 0; i < count; i++, tilefold_column_next(plan, folds, &at)) {
-        offsets[i] = at.channel * step;
+        offsets[i] = at.channel / outputs * geometry->weight_group + at.channel % outputs * geometry->weight_out;
         for (int axis = 0; axis < TILEFOLD_AXES; axis++)
             offsets[i] += (classes[axis].tap_first + at.fold[axis]) * geometry->weight_axis[axis];
     }
