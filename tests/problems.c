@@ -107,7 +107,7 @@ static bool is_grouped_layer(uint64_t seed) {
 
 static void pick_grouped_layer(tilefold_problem *p, rng *r) {
     int64_t channels = RNG_PICK(r, 2, 4, 4, 8, 8, 16, 24, 32), stride = RNG_PICK(r, 1, 1, 2, 3);
-    p->groups = rng_range(r, 1, 40 / channels + 2);
+    p->groups = rng_range(r, 2, 40 / channels + 2);
     p->in_channels = p->out_channels = p->groups * channels;
     for (int a = 0; a < p->rank; a++) {
         p->kernel[a] = a == p->rank - 1 ? 3 : rng_range(r, 1, 4);

@@ -143,7 +143,7 @@ static int64_t pixel_offset(const rows *r) {
 /* Group by group, unless they are evenly spaced. */
 static void store_stage(const rows *r, int64_t begin, int64_t columns_end, const float *stage) {
     const tilefold_geometry *g = r->work->geometry;
-    bool even = g->out_group == r->channels * g->out_channel || g->groups == 1;
+    bool even = g->out_group == r->channels * g->out_channel;
     for (int64_t column = begin; column < columns_end;) {
         int64_t end = even ? columns_end : tilefold_min(columns_end, column - column % r->channels + r->channels);
         tilefold_column_run run = {column - begin, end - column, output_offset(r, column), g->out_channel};
@@ -251,12 +251,12 @@ static void run(const tilefold_cpu_work *work, const tilefold_tile *tile, char *
               .channels = g->in_channels,
               .kernel_rows = tile->part[0].taps * tile->part[1].taps,
               .taps = tilefold_part_taps(tile),
-              .in_place = g->type == TILEFOLD_F32 && (g->in_group == g->in_channels || g->groups == 1),
+              .in_place = g->type == TILEFOLD_F32 && g->in_group == g->in_channels,
               .from = from,
               .pointers = {.input = work->input + from / g->in_channels * g->in_group * work->element_bytes,
                            .zeros = arena + work->plan->arena.zeros,
                            .in = (const void **)arena}};
-    r.direct = r.in_place && g->out_channel == 1 && (g->out_group == g->out_channels || g->groups == 1);
+    r.direct = r.in_place && g->out_channel == 1 && g->out_group == g->out_channels;
     r.weights = tile_weights(&r);
     fill(&r);
     tilefold_cursor cursor = tilefold_cursor_at(tile, tile->position_begin);
@@ -280,8 +280,8 @@ static bool applies(const tilefold_cpu_shape *shape) {
     for (int axis = 0; axis < TILEFOLD_AXES; axis++)
         if (g->axis[axis].input_dilation > 1) return false;
     bool whole_groups = lanes % channels == 0 || channels % lanes == 0;
-    return channels > 1 && channels <= TILEFOLD_CHANNEL_BLOCK && g->out_channels == channels && whole_groups &&
-           g->in_channel == 1 && (g->in_group == channels || g->groups == 1) && has_kernel(&g->axis[2]);
+    return g->groups > 1 && channels > 1 && channels <= TILEFOLD_CHANNEL_BLOCK && g->out_channels == channels &&
+           whole_groups && g->in_channel == 1 && g->in_group == channels && has_kernel(&g->axis[2]);
 }
 
 static bool propose(const tilefold_cpu_shape *shape, int index, tilefold_cpu_plan *plan) {
