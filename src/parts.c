@@ -251,10 +251,13 @@ static int64_t points_below(int64_t rows, int64_t columns, int64_t a, int64_t b,
                      points_in_triangle(a, b, n - columns * b) + points_in_triangle(a, b, n - rows * a - columns * b));
 }
 
-/* How many 0 <= i < rows, 0 <= j < columns have 0 <= a*i + b*j + c < end, for a > 0; b counts down where it is negative. */
+/* How many 0 <= i < rows, 0 <= j < columns have 0 <= a*i + b*j + c < end, for a > 0; b counts down where it is negative. A step
+ * that is never taken may be of any size. */
 static int64_t points_between(int64_t rows, int64_t columns, int64_t a, int64_t b, int64_t c, int64_t end) {
     int64_t product;
     if (!tilefold_multiply(rows, columns, &product)) return INT64_MAX;
+    if (rows == 1) a = 1;
+    if (columns == 1) b = 1;
     if (b < 0) c += (columns - 1) * b, b = -b;
     return points_below(rows, columns, a, b, end - 1 - c) - points_below(rows, columns, a, b, -1 - c);
 }

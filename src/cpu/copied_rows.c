@@ -17,6 +17,9 @@
 
 #include <string.h>
 
+/* Nothing larger is laid out. */
+#define MAX_BYTES (INT64_MAX / 16)
+
 /* The box's positions along each axis, and the input elements that they read: of those that there are, `size` from `first` on. */
 typedef struct window {
     int64_t first[TILEFOLD_AXES], size[TILEFOLD_AXES];
@@ -69,12 +72,13 @@ static int64_t most_that_fit(const tilefold_product *p, int64_t most, bool of_ro
 
 /* Bytes of the pointers of a panel, and of all of a box. */
 static int64_t table_bytes(const tilefold_cpu_plan *plan) {
-    return plan->block.taps * plan->operand_width * (int64_t)sizeof(void *);
+    return tilefold_saturating_multiply(plan->block.taps, plan->operand_width * (int64_t)sizeof(void *));
 }
 
 static int64_t tables_bytes(const tilefold_cpu_plan *plan) {
     int64_t panels = tilefold_ceil_div(plan->tiling.positions, plan->operand_width);
-    return tilefold_round_up(tilefold_saturating_multiply(panels, table_bytes(plan)), TILEFOLD_ARENA_ALIGNMENT);
+    int64_t bytes = tilefold_saturating_multiply(panels, table_bytes(plan));
+    return bytes > MAX_BYTES ? bytes : tilefold_round_up(bytes, TILEFOLD_ARENA_ALIGNMENT);
 }
 
 static int64_t box(const tilefold_product *p, const tilefold_cursor *cursor, int64_t left) {
@@ -221,7 +225,7 @@ static bool lay_out(const tilefold_cpu_shape *shape, tilefold_cpu_plan *plan) {
     int64_t floats = tilefold_max(copy_floats(shape->geometry, shape->part, pitch, rows, count),
                                   least_floats(shape, pitch));
     int64_t tables = tables_bytes(plan);
-    if (floats > INT64_MAX / 16 || tables > INT64_MAX / 16) return false;
+    if (floats > MAX_BYTES / (int64_t)sizeof(float) || tables > MAX_BYTES) return false;
     int64_t bytes = tables + tilefold_round_up(floats * (int64_t)sizeof(float), TILEFOLD_ARENA_ALIGNMENT);
     return tilefold_product_lay_out(plan, bytes, 1, tilefold_ceil_div(plan->tiling.positions, plan->operand_width),
                                     tilefold_product_max_segments(&plan->block), plan->block.channels);

@@ -90,7 +90,8 @@ static bool lay_out(const tilefold_cpu_shape *shape, tilefold_cpu_plan *plan) {
     plan->arena.in_place_bytes = tilefold_saturating_multiply(plan->tiling.positions,
                                                               channels * (int64_t)sizeof(float));
     int64_t panels = tilefold_ceil_div(plan->tiling.positions, plan->operand_width);
-    int64_t bytes = plan->block.taps * plan->operand_width * (int64_t)sizeof(void *);
+    int64_t bytes = tilefold_saturating_multiply(plan->block.taps, plan->operand_width * (int64_t)sizeof(void *));
+    if (bytes > INT64_MAX / 16) return false;
     return tilefold_product_lay_out(plan, tilefold_round_up(bytes, TILEFOLD_ARENA_ALIGNMENT), panels, panels,
                                     tilefold_product_max_segments(&plan->block), plan->block.channels);
 }
