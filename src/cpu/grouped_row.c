@@ -343,7 +343,7 @@ static double estimate(const tilefold_cpu_shape *shape, const tilefold_cpu_plan 
 }
 
 const tilefold_cpu_algorithm tilefold_cpu_grouped_row = {
-    .id = TILEFOLD_ALGORITHM_DIRECT,
+    .id = TILEFOLD_ALGORITHM_IMPLICIT,
     .words = "groups side by side, windows of a row together",
     .whole_rows = true,
     .applies = applies,
