@@ -45,12 +45,13 @@ static void build(tilefold_product *p) {
     p->segment_count = tilefold_product_segments(&p->block, p->segments);
 }
 
-/* The next panel's last tap is what no panel before it has read; about as many positions as this one has. */
+/* The next panel's last tap is what no panel before it has read, about as many positions as this one has. Its table may be one pointer
+ * a tap shorter than this one's: what is taken lies within either, at that tap or just before. */
 static void find_next(const tilefold_product *p, int64_t index, tilefold_position_panel *panel) {
     if (index + 1 == p->panels || p->taps == 0) return;
     int64_t last = p->block.tap_end - p->block.tap_begin - 1;
     const void *const *rows = (const void *const *)(p->arena + (index + 1) * p->plan->arena.operand_bytes);
-    panel->next = rows[last * panel->count];
+    panel->next = rows[last * p->each];
     panel->next_bytes = tilefold_position_stride(p->work->geometry, p->tile) * panel->count * (int64_t)sizeof(float);
 }
 
