@@ -30,13 +30,12 @@ class OutputTest(CommandLineTest):
     def conv(self, output, *options):
         return ("conv", "in.npy", "w.npy", "-o", output, "--threads", 1, *options)
 
-    def save_slow(self, channels=256):
+    def save_slow(self, channels=256, output="slow_out.npy"):
         """A problem for seconds of one thread of portable code, in many tiles."""
         self.save("slow_in.npy", np.ones((1, channels, 96, 96), np.float32))
         self.save("slow_w.npy", np.ones((512, channels, 3, 3), np.float32))
-        return ("conv", "slow_in.npy", "slow_w.npy", "-o", "slow_out.npy", "--isa", "portable", "--threads", 1,
+        return ("conv", "slow_in.npy", "slow_w.npy", "-o", output, "--isa", "portable", "--threads", 1,
                 "--scratch", "64KiB", "--no-prepack")
-
 
     def nobody_special(self):
         """Options that run a command as a user without rights: none are needed where that is who runs the tests."""
@@ -267,7 +266,7 @@ class InNamespace(OutputTest):
         self.assertEqual(self.load("out.npy").shape, (1, 4, 298))
         self.assertEqual(self.listing(), sorted([*before, "out.npy"]))
         self.check_error(*self.run_in(setup + " && ulimit -f 2", *self.conv("out.npy")), 1, "5024 bytes", "File too large")
-        interrupted = self.run_in(setup, *self.save_slow(), within="timeout --preserve-status -s INT 1")
+        interrupted = self.run_in(setup, *self.save_slow(channels=1024), within="timeout --preserve-status -s INT 3")
         self.check_error(*interrupted, 1, "interrupted")
         self.assertEqual(self.listing(), sorted([*before, "out.npy", "slow_in.npy", "slow_w.npy"]))
 
@@ -295,8 +294,10 @@ class Ended(OutputTest):
             self.check_error(process.returncode, output.decode(), errors.decode(), 1, "interrupted")
             self.assertEqual(self.listing(), before)
 
-    def stop_when_output_is_open(self, process, directory):
-        """Until a file in that directory is open, with a name or without; then the process is stopped."""
+    def stop_when_output_is_open(self, process):
+        """Until a file in "there", a directory for the output alone, is open, with a name or without; then the process is
+        stopped: it has looked at what was under the output's name, and has not come to giving that name."""
+        directory = self.path("there")
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None:
             files = f"/proc/{process.pid}/fd"
@@ -312,8 +313,8 @@ class Ended(OutputTest):
     def test_directory_removed_meanwhile(self):
         for options in ((), ("--json",)):
             os.mkdir(self.path("there"))
-            process = self.start(*self.save_slow(channels=16), "-o", "there/out.npy", *options)
-            self.stop_when_output_is_open(process, self.path("there"))
+            process = self.start(*self.save_slow(channels=16, output="there/out.npy"), *options)
+            self.stop_when_output_is_open(process)
             shutil.rmtree(self.path("there"))
             process.send_signal(signal.SIGCONT)
             output, errors = process.communicate(timeout=120)
@@ -322,25 +323,26 @@ class Ended(OutputTest):
             self.assertFalse(os.path.exists(self.path("there")))
 
     def test_target_that_becomes_a_directory(self):
-        process = self.start(*self.save_slow(channels=16))
-        self.stop_when_output_is_open(process, self.directory)
-        os.mkdir(self.path("slow_out.npy"))
-        before = self.listing()
+        os.mkdir(self.path("there"))
+        process = self.start(*self.save_slow(channels=16, output="there/out.npy"))
+        self.stop_when_output_is_open(process)
+        os.mkdir(self.path("there/out.npy"))
         process.send_signal(signal.SIGCONT)
         output, errors = process.communicate(timeout=120)
-        self.check_error(process.returncode, output.decode(), errors.decode(), 1, "slow_out.npy", "its name")
-        self.assertEqual(self.listing(), before)
+        self.check_error(process.returncode, output.decode(), errors.decode(), 1, "there/out.npy", "its name")
+        self.assertEqual(os.listdir(self.path("there")), ["out.npy"])
 
     def test_permissions_changed_meanwhile(self):
-        self.save("slow_out.npy", np.zeros(1))
-        process = self.start(*self.save_slow(channels=16))
-        self.stop_when_output_is_open(process, self.directory)
-        os.chmod(self.path("slow_out.npy"), 0o600)
+        os.mkdir(self.path("there"))
+        self.save("there/out.npy", np.zeros(1))
+        process = self.start(*self.save_slow(channels=16, output="there/out.npy"))
+        self.stop_when_output_is_open(process)
+        os.chmod(self.path("there/out.npy"), 0o600)
         process.send_signal(signal.SIGCONT)
         output, errors = process.communicate(timeout=120)
         self.assertEqual((process.returncode, errors), (0, b""))
-        self.assertEqual(os.stat(self.path("slow_out.npy")).st_mode & 0o777, 0o600)
-        self.assertEqual(self.load("slow_out.npy").ndim, 4)
+        self.assertEqual(os.stat(self.path("there/out.npy")).st_mode & 0o777, 0o600)
+        self.assertEqual(self.load("there/out.npy").ndim, 4)
 
     def test_nohup(self):
         process = self.start(*self.save_slow(), preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
@@ -419,9 +421,9 @@ class Ended(OutputTest):
 class Terminal(OutputTest):
     LEFT = r"\d+ (d|h|min|s)( \d+ (h|min|s))? left"
 
-    def on_terminal(self, *arguments, columns=0):
+    def on_terminal(self, *arguments, columns=0, expected=True):
         """What is shown on a terminal of so many columns (0: it does not know) up to and after an interruption, which comes
-        with the first line of progress or after some time without."""
+        with the first line of progress or, where none is expected, after some time without."""
         try:
             master, slave = pty.openpty()
         except OSError as error:  # a container without /dev/pts
@@ -430,8 +432,8 @@ class Terminal(OutputTest):
         process = self.start(*arguments, stderr=slave)
         os.close(slave)
         shown = b""
-        deadline = time.monotonic() + 1.5
-        while time.monotonic() < deadline and b"\x1b[K" not in shown:
+        deadline = time.monotonic() + (60 if expected else 1.5)
+        while time.monotonic() < deadline and b"\x1b[K" not in shown and process.poll() is None:
             if select.select([master], [], [], 0.05)[0]:
                 shown += os.read(master, 4096)
         process.send_signal(signal.SIGINT)
@@ -453,7 +455,7 @@ class Terminal(OutputTest):
         shown = self.on_terminal(*arguments)
         self.assertRegex(shown, r"\r +\d+ %  " + self.LEFT + r"  \d+ of \d+ tiles, \d+\.\d s")
         self.assertTrue(shown.endswith("\r\x1b[Ktilefold: error: interrupted\r\n"), shown)
-        self.assertEqual(self.on_terminal(*arguments, "--quiet"), "tilefold: error: interrupted\r\n")
+        self.assertEqual(self.on_terminal(*arguments, "--quiet", expected=False), "tilefold: error: interrupted\r\n")
 
     def test_narrow(self):
         """No line fills the last column, which would begin another; the share is what goes last."""
@@ -462,7 +464,7 @@ class Terminal(OutputTest):
         for columns, pattern in ((1, ""), (5, ""), (6, r" +\d+ %"), (10, r" +\d+ %"), (25, left),
                                  (38, left + r"(  \d+ of \d+ tiles)?"), (50, left + r"  \d+ of \d+ tiles(, \d+\.\d s)?")):
             with self.subTest(columns=columns):
-                shown = self.on_terminal(*arguments, columns=columns).split("tilefold: error")[0]
+                shown = self.on_terminal(*arguments, columns=columns, expected=bool(pattern)).split("tilefold: error")[0]
                 lines = [line for line in shown.replace("\x1b[K", "").split("\r") if line]
                 self.assertEqual(bool(lines), bool(pattern))
                 for line in lines:
