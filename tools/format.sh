@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-sources() { find include src cli demo examples python tests -name '*.[ch]' | LC_ALL=C sort; }
+sources() { find include src cli demo examples python tests tools -name '*.[ch]' | LC_ALL=C sort; }
 
 if [ "${1:-}" = --check ]; then
     wrong=$(sources | xargs clang-format --dry-run -Werror 2>&1 | grep -o '^[^ :]*:[0-9]*' | uniq || true)
