@@ -52,7 +52,12 @@ void guarded_delete(guarded *g) {
 void fill_pattern(void *memory, size_t bytes) {
     static const unsigned char pattern[4] = {0xd1, 0xff, 0xd1, 0xff};
     unsigned char *to = memory;
-    for (size_t i = 0; i < bytes; i++) to[i] = pattern[i & 3];
+    size_t done = bytes < 4 ? bytes : 4;
+    memcpy(to, pattern, done);
+    for (size_t more; done < bytes; done += more) { /* what there is, once more */
+        more = done < bytes - done ? done : bytes - done;
+        memcpy(to + done, to, more);
+    }
 }
 
 bool holds_pattern(const guarded *g) {

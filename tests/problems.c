@@ -205,6 +205,11 @@ static void shrink(tilefold_problem *p, rng *r, bool grouped_layer) {
     }
 }
 
+void fit_problem(tilefold_problem *p, int64_t budget, rng *r) {
+    for (int a = 0; a < p->rank; a++) ensure_output(p, r, a);
+    while (work(p) > (double)budget) shrink(p, r, false);
+}
+
 /* ------------------------------------------------------------------------------------------------------- strides ---- */
 
 /* Dense strides in a random order of the dimensions, with gaps between them, some reversed; a dimension of one element

@@ -33,10 +33,14 @@ typedef struct test_problem {
     uint64_t seed;
     test_data data;
     tilefold_problem problem; /* strides filled in */
+    bool wild;                /* sizes may be beyond what the oracle can count, or refused by the library */
 } test_problem;
 
 /* At most about budget multiply-adds (and as many tensor elements). */
 test_problem make_problem(uint64_t seed, int64_t budget);
+
+/* Gives every axis an output, by padding, and brings the problem below about budget multiply-adds, both by halving what r draws. */
+void fit_problem(tilefold_problem *problem, int64_t budget, rng *r);
 
 /* The list: one problem of each kind that networks and signal processing have, small, but with sums and rows long enough
  * that small limits cut them. Index 0 <= index < listed_problems(). Strides are channels-first. */

@@ -166,6 +166,16 @@ tensors make_tensors(const test_problem *made) {
     return t;
 }
 
+void plant_value(tensors *t, planted where, int64_t index, float value) {
+    const tilefold_problem *p = &t->made.problem;
+    const tensor_view bias = bias_view(p), *views[] = {&t->input_view, &t->weight_view, &bias}, *v = views[where];
+    const guarded *memory[] = {&t->input, &t->weight, &t->bias};
+    tilefold_type type = where == PLANTED_BIAS ? p->bias_type : p->type;
+    size_t place = (size_t)(view_offset(v, index) - v->low) * tilefold_type_bytes(type);
+    oracle_encode(type, value, memory[where]->data + place);
+    t->input_hash = hash_inputs(t);
+}
+
 void free_tensors(tensors *t) {
     guarded_delete(&t->input);
     guarded_delete(&t->weight);

@@ -37,6 +37,10 @@ typedef struct tensors {
 tensors make_tensors(const test_problem *problem);
 void free_tensors(tensors *t);
 
+/* Puts a value in the place of one element of an input, by its number in logical order. */
+typedef enum planted { PLANTED_INPUT, PLANTED_WEIGHT, PLANTED_BIAS } planted;
+void plant_value(tensors *t, planted where, int64_t index, float value);
+
 /* Pointers to element (0, ..., 0); bias NULL where there is none. */
 const void *tensors_input(const tensors *t);
 const void *tensors_weight(const tensors *t);

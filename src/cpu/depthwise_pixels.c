@@ -32,7 +32,8 @@ typedef struct planes {
 } planes;
 
 static const float *channel_weights(const planes *p, int64_t channel) {
-    if (p->packed || p->taps == 0) return p->packed + channel * p->taps;
+    if (p->taps == 0) return NULL;
+    if (p->packed) return p->packed + channel * p->taps;
     float *out = (float *)(p->arena + p->plan->arena.weight);
     tilefold_block all = {0, p->taps, 0, 1};
     tilefold_cpu_pack_panel(p->work->geometry, p->plan, p->work->weight, 0, p->classes, channel, &all, out);

@@ -229,7 +229,7 @@ static void call_kernel(const tilefold_product *p, const weight_panel *panel, co
 static void fetch_next_panel(const tilefold_product *p, const weight_panel *panel,
                              const tilefold_position_panel *positions, int64_t at, tilefold_tile_io *io) {
     io->next = (const char *)panel->values;
-    if (p->taps == 0) return;
+    if (!panel->values) return; /* no tap, or none of this class */
     if (panel->column == p->side.column_begin && positions->next && p->positions > p->taps * panel->width) {
         int64_t steps = tilefold_block_length(&p->block);
         io->next = positions->next;
