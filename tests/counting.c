@@ -8,6 +8,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 /* ------------------------------------------------------------------------------------------------------- ledger ---- */
 
@@ -59,44 +62,54 @@ tilefold_allocator ledger_allocator(ledger *l) { return (tilefold_allocator){all
 #define SANITIZED
 #endif
 
-static atomic_llong calls;
+static atomic_llong calls, held, most;
 
 int64_t heap_calls(void) { return atomic_load(&calls); }
+int64_t heap_bytes(void) { return atomic_load(&held); }
+int64_t heap_peak_bytes(void) { return atomic_load(&most); }
+void heap_reset_peak(void) { atomic_store(&most, atomic_load(&held)); }
 
 #if defined(__GLIBC__) && !defined(SANITIZED)
 
-/* These take the place of glibc's, as its manual allows ("Replacing malloc"), and pass on to the same heap; free stays. */
+/* These take the place of glibc's, as its manual allows ("Replacing malloc"), and pass on to the same heap. */
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
 void *__libc_realloc(void *memory, size_t bytes);
 void *__libc_memalign(size_t alignment, size_t bytes);
+void __libc_free(void *memory);
 
 bool heap_is_watched(void) { return true; }
 
-void *malloc(size_t bytes) {
+static void *count_new(void *memory) {
     atomic_fetch_add(&calls, 1);
-    return __libc_malloc(bytes);
+    long long bytes = (long long)malloc_usable_size(memory), now = atomic_fetch_add(&held, bytes) + bytes;
+    for (long long was = atomic_load(&most); was < now && !atomic_compare_exchange_weak(&most, &was, now);) {}
+    return memory;
 }
 
-void *calloc(size_t count, size_t bytes) {
-    atomic_fetch_add(&calls, 1);
-    return __libc_calloc(count, bytes);
-}
+static void count_old(void *memory) { atomic_fetch_sub(&held, (long long)malloc_usable_size(memory)); }
+
+void *malloc(size_t bytes) { return count_new(__libc_malloc(bytes)); }
+
+void *calloc(size_t count, size_t bytes) { return count_new(__libc_calloc(count, bytes)); }
 
 void *realloc(void *memory, size_t bytes) {
-    atomic_fetch_add(&calls, 1);
-    return __libc_realloc(memory, bytes);
+    long long before = (long long)malloc_usable_size(memory);
+    void *moved = count_new(__libc_realloc(memory, bytes));
+    if (moved || bytes == 0) atomic_fetch_sub(&held, before);
+    return moved;
 }
 
-void *aligned_alloc(size_t alignment, size_t bytes) {
-    atomic_fetch_add(&calls, 1);
-    return __libc_memalign(alignment, bytes);
-}
+void *aligned_alloc(size_t alignment, size_t bytes) { return count_new(__libc_memalign(alignment, bytes)); }
 
 int posix_memalign(void **memory, size_t alignment, size_t bytes) {
-    atomic_fetch_add(&calls, 1);
-    *memory = __libc_memalign(alignment, bytes);
+    *memory = count_new(__libc_memalign(alignment, bytes));
     return *memory ? 0 : 12; /* ENOMEM */
+}
+
+void free(void *memory) {
+    count_old(memory);
+    __libc_free(memory);
 }
 
 #else

@@ -21,4 +21,9 @@ tilefold_allocator ledger_allocator(ledger *l);
 bool heap_is_watched(void);
 int64_t heap_calls(void);
 
+/* Bytes that the C library's heap has handed out, its own rounding up included; and the most of them since the last reset. */
+int64_t heap_bytes(void);
+int64_t heap_peak_bytes(void);
+void heap_reset_peak(void);
+
 #endif /* TESTS_COUNTING_H */

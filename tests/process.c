@@ -42,6 +42,35 @@ int64_t process_address_space_bytes(void) {
     return kilobytes < 0 ? -1 : kilobytes * 1024;
 }
 
+int64_t process_resident_bytes(void) {
+    static const char word[] = "\nRss:";
+    char text[4096];
+    read_text("/proc/self/smaps_rollup", text, sizeof text);
+    const char *found = strstr(text, word);
+    return found ? strtoll(found + sizeof word - 1, NULL, 10) * 1024 : -1;
+}
+
+int64_t process_peak_bytes(void) {
+    int64_t kilobytes = status_number("\nVmHWM:");
+    return kilobytes < 0 ? -1 : kilobytes * 1024;
+}
+
+/* Linux keeps 64 pages of each kind to each thread (before 6.2), or a batch of them to each processor. */
+int64_t process_counter_slack_bytes(int64_t threads) {
+    int64_t processors = sysconf(_SC_NPROCESSORS_CONF), batch = processors > 16 ? 2 * processors : 32;
+    int64_t by_thread = 64 * (threads + 1), by_processor = processors * batch;
+    return (by_thread > by_processor ? by_thread : by_processor) * sysconf(_SC_PAGESIZE);
+}
+
+bool process_reset_peak(void) {
+    int file = open("/proc/self/clear_refs", O_WRONLY);
+    if (file < 0) return false;
+    bool reset = write(file, "5", 1) == 1;
+    close(file);
+    int64_t resident = process_resident_bytes();
+    return reset && resident >= 0 && process_peak_bytes() <= resident + process_counter_slack_bytes(process_threads());
+}
+
 /* "R" in "17 (name) R ...", where the name may hold anything. */
 static bool is_busy(const char *thread) {
     char path[300], text[512];

@@ -16,6 +16,13 @@ int64_t other_threads_busy(void);
 
 int64_t process_address_space_bytes(void);
 
+/* Memory that is resident now, counted page by page; and the most there was since the last reset, as the kernel's counters have it,
+ * each of which may lag by process_counter_slack_bytes(). The reset is false where the system does not let a process do that. */
+int64_t process_resident_bytes(void);
+bool process_reset_peak(void);
+int64_t process_peak_bytes(void);
+int64_t process_counter_slack_bytes(int64_t threads);
+
 /* Whether within 20 seconds no other thread is busy any more: one that spins would be for ever. */
 bool others_go_to_sleep(void);
 

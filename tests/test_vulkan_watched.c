@@ -279,6 +279,72 @@ static void test_accounts(void **state) {
     own_close(&own);
 }
 
+/* As much as copies of all tensors take at most; of an empty batch, those of one image. */
+static int64_t tensor_bytes(const test_problem *made) {
+    tilefold_problem p = made->problem;
+    if (p.batch == 0) p.batch = 1;
+    int64_t elements = input_view(&p).elements + weight_view(&p).elements + output_view(&p).elements;
+    return elements * (int64_t)tilefold_type_bytes(p.type) + p.out_channels * 4;
+}
+
+/* From neither device nor host. */
+static void check_execution_takes_nothing(ledger *l, const tilefold_plan *plan, const test_problem *made) {
+    tensors t = make_tensors(made);
+    prepared p;
+    tilefold_message message;
+    assert_int_equal(prepare_execution(plan, &t, &p, &message), TILEFOLD_OK);
+    forget();
+    int64_t before = l->peak = l->live;
+    if (tilefold_execute(plan, &p.execution, &message) != TILEFOLD_OK) fail_msg("%s", message.text);
+    assert_int_equal(watched.allocations, 0);
+    assert_int_equal(l->peak, before);
+    assert_true(finish_execution(&p));
+    free_tensors(&t);
+}
+
+/* What the device gives for a plan, all of it when that is made, is no more than its scratch and copies of the tensors, each
+ * allocation rounded up as the driver wants. */
+static void check_device_memory(ledger *l, tilefold_context *context, const test_problem *made,
+                                const tilefold_plan_options *options, bool executed) {
+    enum { ROUNDING = 512 }; /* of one allocation: 64 bytes of a smallest tensor, the driver's own alignment */
+    forget();
+    int64_t before = l->live;
+    tilefold_plan *plan = make_a_plan(context, made, options);
+    tilefold_plan_info info = get_info(plan);
+    assert_int_equal(l->live - before, info.plan_bytes);
+    assert_true(info.scratch_bytes + info.plan_bytes <= options->scratch_limit_bytes);
+    int64_t allowed = info.scratch_bytes + tensor_bytes(made) + watched.allocations * ROUNDING;
+    if ((int64_t)watched.memory_bytes > allowed || watched.memory_bytes == 0)
+        fail_msg("%s: %lld bytes of the device's memory, %lld promised", describe_problem(made),
+                 (long long)watched.memory_bytes, (long long)allowed);
+    if (executed) check_execution_takes_nothing(l, plan, made);
+    tilefold_plan_destroy(plan);
+}
+
+static void test_device_memory(void **state) {
+    (void)state;
+    own_device own = own_open(true);
+    tilefold_vulkan_options vulkan = watched_options(&own);
+    tilefold_context_options options;
+    tilefold_context_options_init(&options);
+    ledger l = {0};
+    options.allocator = ledger_allocator(&l);
+    tilefold_context *context;
+    assert_int_equal(tilefold_vulkan_context_create(&options, &vulkan, &context, NULL), TILEFOLD_OK);
+    problem_run run = begin_problems(100);
+    for (int64_t i = 0; i < run.count; i++) {
+        rng r = rng_make(problem_seed(&run, i), 28);
+        test_problem made = make_problem(problem_seed(&run, i), 15000);
+        tilefold_plan_options plan = plan_options(TILEFOLD_ALGORITHM_AUTO, INT64_C(1) << rng_range(&r, 18, 24));
+        if (rng_percent(&r, 40)) plan.storage = (tilefold_storage)rng_range(&r, 0, 2);
+        plan.prepack_weights = rng_percent(&r, 50);
+        check_device_memory(&l, context, &made, &plan, i % 10 == 0); /* a driver in software compiles for seconds */
+    }
+    tilefold_context_destroy(context);
+    assert_int_equal(l.live, 0);
+    own_close(&own);
+}
+
 /* A window begins at a multiple of the device's alignment, before the tensor does: max_buffer holds for what is bound, also where
  * it is the tensor's very size. */
 static void test_windows_keep_to_max_buffer(void **state) {
@@ -489,6 +555,7 @@ int main(void) {
         cmocka_unit_test(test_cut_weights),
         cmocka_unit_test(test_windows_fill_buffers),
         cmocka_unit_test(test_accounts),
+        cmocka_unit_test(test_device_memory),
         cmocka_unit_test(test_windows_keep_to_max_buffer),
         cmocka_unit_test(test_direct_fills_workgroups),
         cmocka_unit_test(test_steps_are_short),

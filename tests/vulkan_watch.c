@@ -10,9 +10,19 @@ struct watched watched;
 
 void forget(void) {
     watched.buffer_bytes = watched.buffers_bytes = watched.bound_bytes = 0;
+    watched.memory_bytes = 0;
+    watched.allocations = 0;
     watched.groups[0] = watched.groups[1] = watched.groups[2] = 0;
     watched.workgroups = watched.depth = 0;
     watched.unordered = watched.hidden = watched.images = 0;
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL watch_AllocateMemory(VkDevice device, const VkMemoryAllocateInfo *info,
+                                                           const VkAllocationCallbacks *allocator,
+                                                           VkDeviceMemory *memory) {
+    watched.memory_bytes += info->allocationSize;
+    watched.allocations++;
+    return watched.AllocateMemory(device, info, allocator, memory);
 }
 
 static VKAPI_ATTR VkResult VKAPI_CALL watch_CreateBuffer(VkDevice device, const VkBufferCreateInfo *info,

@@ -11,6 +11,7 @@
 enum { MOST_WORDS = TILEFOLD_VULKAN_MODULE_WORDS };
 
 #define WATCHED_FUNCTIONS                                                                                              \
+    WATCHED(AllocateMemory)                                                                                            \
     WATCHED(BeginCommandBuffer)                                                                                        \
     WATCHED(CmdCopyBuffer)                                                                                             \
     WATCHED(CmdDispatch)                                                                                               \
@@ -35,6 +36,8 @@ extern struct watched {
     VkDeviceSize buffers_bytes; /* of all of them, */
     VkDeviceSize bound_bytes;   /* of the largest that a descriptor shows of one, */
     VkDeviceSize image_bytes;   /* of the last image that was asked about */
+    VkDeviceSize memory_bytes;  /* of all that was allocated, */
+    int allocations;            /* which so many were */
     uint32_t groups[3];         /* of a dispatch, on each axis; */
     int64_t workgroups;         /* of all dispatches */
     int32_t depth;              /* the most of a sum in one step */

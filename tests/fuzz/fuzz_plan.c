@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     test_problem made = wild ? fuzz_wild_problem(&b) : fuzz_small_problem(&b, INT64_C(1) << fuzz_range(&b, 8, 34));
     announce_problem(&made);
     way w = fuzz_way(&b);
-    if (fuzz_chance(&b, 25)) w.max_buffer = 1 + (int64_t)(fuzz_word(&b) >> fuzz_range(&b, 1, 62));
+    if (fuzz_chance(&b, 25)) w.max_buffer = 1 + (int64_t)(fuzz_word(&b) >> fuzz_range(&b, 2, 62));
     rng r = rng_make(fuzz_word(&b), 1);
     planned unlimited;
     tilefold_message message;
