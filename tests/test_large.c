@@ -243,7 +243,7 @@ static void check_large_input(const char *name, tilefold_problem p, tilefold_lay
 static void test_large_inputs(void **state) {
     (void)state;
     if (sizeof(void *) < 8) skip();
-    for (int layout = 0; layout < 2; layout++) {
+    for (int layout = 0; layout < (on_vulkan() ? 1 : 2); layout++) { /* there all of the input is copied */
         tilefold_problem line = problem_of(TILEFOLD_CONV, layout ? TILEFOLD_F16 : TILEFOLD_F32, 1, 2, 3);
         line.input_size[0] = TWO_31 + 12345;
         line.kernel[0] = 3;
@@ -310,7 +310,7 @@ static void test_windows_of_large_outputs(void **state) {
     (void)state;
     if (sizeof(void *) < 8) skip();
     for (int layout = 0; layout < 2; layout++) {
-        for (int type = TILEFOLD_F32; type <= TILEFOLD_BF16; type++) {
+        for (int type = on_vulkan() ? TILEFOLD_BF16 : TILEFOLD_F32; type <= TILEFOLD_BF16; type++) {
             tilefold_problem forward = problem_of(TILEFOLD_CONV, (tilefold_type)type, 1, 2, 3);
             forward.input_size[0] = TWO_32 + 4321;
             forward.kernel[0] = 5;
