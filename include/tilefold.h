@@ -432,7 +432,8 @@ typedef struct tilefold_plan_options {
     tilefold_storage storage;     /* Vulkan only */
     bool prepack_weights;         /* hold a packed copy of the weights outside the limit */
     bool bind_buffers;            /* Vulkan only: the plan is for tensors in buffers, see tilefold_vulkan.h; it is bound
-                                     and recorded, tilefold_execute() refuses it */
+                                     and recorded, tilefold_execute() refuses it. UNSUPPORTED where what one output of
+                                     16 bits reads is more than a buffer: its sum could wait nowhere */
     uint8_t reserved[2];
     tilefold_math math; /* FAST allows it, where it gains */
 } tilefold_plan_options;

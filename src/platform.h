@@ -86,10 +86,10 @@ void tilefold_aligned_free(void *memory);
 
 /* ----------------------------------------------------------------------------------------------------- libraries ---- */
 
-/* NULL where there is none of that name. */
+/* NULL where there is none of that name. It stays until the process ends: graphics drivers leave threads and exit handlers behind,
+ * and crash where they are unloaded. */
 void *tilefold_library_open(const char *name);
 void *tilefold_library_find(void *library, const char *symbol);
-void tilefold_library_close(void *library);
 
 /* --------------------------------------------------------------------------------------------------- the machine ---- */
 

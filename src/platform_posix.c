@@ -108,7 +108,6 @@ void tilefold_aligned_free(void *memory) { free(memory); }
 
 void *tilefold_library_open(const char *name) { return dlopen(name, RTLD_NOW | RTLD_LOCAL); }
 void *tilefold_library_find(void *library, const char *symbol) { return dlsym(library, symbol); }
-void tilefold_library_close(void *library) { dlclose(library); }
 
 /* --------------------------------------------------------------------------------------------------- the machine ---- */
 

@@ -122,8 +122,6 @@ void *tilefold_library_find(void *library, const char *symbol) {
     return found;
 }
 
-void tilefold_library_close(void *library) { FreeLibrary(library); }
-
 /* --------------------------------------------------------------------------------------------------- the machine ---- */
 
 /* Of the group of at most 64 processors that the process was started in: threads run in others only if they ask to. */

@@ -117,7 +117,7 @@ bool check_buffer(const test_problem *made, way w, int64_t most, const planned *
     tilefold_message message;
     tilefold_status status = try_plan(made, &w, bounded, &message);
     if (status == TILEFOLD_LIMIT_TOO_SMALL) check_refused_buffer(made, w, &message);
-    if (status == TILEFOLD_LIMIT_TOO_SMALL || (status == TILEFOLD_UNSUPPORTED && on_vulkan())) return false;
+    if (status == TILEFOLD_LIMIT_TOO_SMALL) return false;
     if (status != TILEFOLD_OK) fail_problem(made, &w, message.text);
     bool ample = most >= unlimited->info.scratch_bytes && most >= unlimited->info.packed_weight_bytes;
     planned same = *unlimited; /* but for the least: that may be another plan's, whose packed weights are larger */

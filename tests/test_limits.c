@@ -131,6 +131,31 @@ static void test_runs_at_the_edges(void **state) {
     }
 }
 
+/* On Vulkan no sum is too long for the bindings, be they hardly larger than a step's constants: what one output reads is cut, too. */
+static void test_small_bindings(void **state) {
+    (void)state;
+    enum { CONSTANTS = 256, UNFOLDED = 1024 }; /* and an unfolded tile has 64 positions, with partial sums */
+    if (!on_vulkan()) skip();
+    problem_run run = begin_problems(40);
+    for (int64_t i = 0; i < run.count; i++) {
+        rng r = rng_make(problem_seed(&run, i), 19);
+        test_problem made = make_problem(problem_seed(&run, i), 3000);
+        way w = random_way(&r);
+        w.storage = TILEFOLD_STORAGE_BUFFER;
+        planned unlimited;
+        if (!can_plan(&made, &w, &unlimited)) continue;
+        tensors t = make_tensors(&made);
+        void *expected = reference_output(&t), *got = malloc(tensors_output_bytes(&t) + 1);
+        if (!expected || !got) fail_problem(&made, &w, "no reference");
+        int64_t least = w.algorithm == TILEFOLD_ALGORITHM_UNFOLD ? UNFOLDED : CONSTANTS;
+        run_at(&t, w, INT64_MAX, least, expected, got);
+        run_at(&t, w, INT64_MAX, rng_range(&r, least, 4096), expected, got);
+        free(expected);
+        free(got);
+        free_tensors(&t);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------------- threads ---- */
 
 /* Too few bytes for all threads means fewer threads, not failure: with the least there is one, and from then on no fewer than
@@ -167,6 +192,7 @@ int main(void) {
         cmocka_unit_test(test_buffers),
         cmocka_unit_test(test_packed_weights_of_the_chosen_plan),
         cmocka_unit_test(test_runs_at_the_edges),
+        cmocka_unit_test(test_small_bindings),
         cmocka_unit_test(test_fewer_threads),
     };
     return cmocka_run_group_tests_name("limits", tests, NULL, close_all);

@@ -228,6 +228,46 @@ static void test_views(void **state) {
     }
 }
 
+static test_problem long_problem(int64_t channels, int64_t taps, tilefold_layout layout, tilefold_type type) {
+    test_problem made = {.name = "long", .seed = 12, .data = DATA_INTEGER};
+    tilefold_problem *p = &made.problem;
+    tilefold_problem_init(p, TILEFOLD_CONV, type, 1);
+    p->in_channels = channels;
+    p->out_channels = 3;
+    p->kernel[0] = taps;
+    p->input_size[0] = taps + 1;
+    assert_int_equal(tilefold_problem_set_layout(p, layout, NULL), TILEFOLD_OK);
+    return made;
+}
+
+/* What one output reads is more than a binding: its sum is cut, and waits in the output; which has no room for it where it has 16
+ * bits. */
+static void test_sums_of_several_bindings(void **state) {
+    (void)state;
+    own_device own = own_open(true);
+    tilefold_context *context = open_context(&own, false);
+    rng r = rng_make(1, 33);
+    for (int layout = 0; layout < 2; layout++) {
+        test_problem channels = long_problem(20000, 1, (tilefold_layout)layout, TILEFOLD_F32);
+        test_problem taps = long_problem(1, 40000, (tilefold_layout)layout, TILEFOLD_F32);
+        test_problem both = long_problem(64, 700, (tilefold_layout)layout, TILEFOLD_F32);
+        assert_true(try_problem(&own, context, &channels, 65536, &r));
+        assert_true(try_problem(&own, context, &taps, 65536, &r));
+        assert_true(try_problem(&own, context, &both, 131072, &r));
+    }
+    test_problem half = long_problem(40000, 1, TILEFOLD_CHANNELS_LAST, TILEFOLD_BF16);
+    tilefold_plan_options options;
+    tilefold_plan_options_init(&options);
+    options.max_buffer_bytes = 65536;
+    options.bind_buffers = true;
+    tilefold_plan *plan;
+    tilefold_message message = {""};
+    assert_int_equal(tilefold_plan_create(context, &half.problem, &options, &plan, &message), TILEFOLD_UNSUPPORTED);
+    assert_non_null(strstr(message.text, "16 bits"));
+    tilefold_context_destroy(context);
+    own_close(&own);
+}
+
 static test_problem wide_problem(tilefold_op op, tilefold_layout layout, tilefold_type type) {
     test_problem made = {.name = "wide", .seed = 11, .data = DATA_INTEGER};
     tilefold_problem *p = &made.problem;
@@ -526,8 +566,13 @@ static void test_import(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_views),  cmocka_unit_test(test_windows), cmocka_unit_test(test_without_queue),
-        cmocka_unit_test(test_resize), cmocka_unit_test(test_refused), cmocka_unit_test(test_order_of_destruction),
+        cmocka_unit_test(test_views),
+        cmocka_unit_test(test_sums_of_several_bindings),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_without_queue),
+        cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_order_of_destruction),
         cmocka_unit_test(test_import),
     };
     cmocka_set_test_filter(getenv("TILEFOLD_TEST_FILTER"));

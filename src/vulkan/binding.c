@@ -282,6 +282,7 @@ static void record(const tilefold_vulkan_binding *b, VkCommandBuffer commands) {
         tilefold_vulkan_get_chunk(&b->plan->geometry, &chunking, number, &chunk);
         r.geometry = &chunk.geometry;
         r.recorder.sets = b->sets[number];
+        r.recorder.first = chunk.first, r.recorder.last = chunk.last;
         tilefold_vulkan_for_each_part(&chunk.geometry, record_part, &r);
     }
 }

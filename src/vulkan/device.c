@@ -32,7 +32,6 @@ static void make_list(void) {
     for (uint32_t i = 0; i < list_count; i++)
         list[i].traits = tilefold_vulkan_get_traits(&vk, devices[i], list[i].name);
     vk.DestroyInstance(instance, NULL);
-    tilefold_vulkan_unload(&vk);
 }
 
 static size_t count_devices(void) {
@@ -203,7 +202,6 @@ static void close_device(tilefold_vulkan_context *context) {
     if (context->device) tilefold_vulkan_destroy_objects(context);
     if (context->owns_device) context->vk.DestroyDevice(context->device, NULL);
     if (context->owns_instance) context->vk.DestroyInstance(context->instance, NULL);
-    tilefold_vulkan_unload(&context->vk);
 }
 
 static tilefold_status check_vulkan_options(const tilefold_vulkan_options *options, tilefold_message *message) {

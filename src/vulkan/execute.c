@@ -87,14 +87,14 @@ static tilefold_status copy_piece(execution *e, const tilefold_vulkan_buffer *fr
 static tilefold_status transfer(execution *e, const tilefold_vulkan_box *box, const tilefold_vulkan_buffer *buffer,
                                 bool to_host) {
     const tilefold_vulkan_buffer *staging = &e->plan->staging;
-    int64_t elements = tilefold_vulkan_box_elements(box), each = staging->bytes / box->element_bytes;
+    int64_t elements = tilefold_vulkan_box_elements(box), element = tilefold_vulkan_dense_bytes(box);
+    int64_t each = staging->bytes / element;
     if (buffer->mapped) {
         tilefold_vulkan_copy_box(box, 0, elements, buffer->mapped, to_host);
         return TILEFOLD_OK;
     }
     for (int64_t at = 0; at < elements; at += each) {
-        int64_t end = tilefold_min(elements, at + each), offset = at * box->element_bytes;
-        int64_t bytes = (end - at) * box->element_bytes;
+        int64_t end = tilefold_min(elements, at + each), offset = at * element, bytes = (end - at) * element;
         if (!to_host) tilefold_vulkan_copy_box(box, at, end, staging->mapped, false);
         tilefold_status status = to_host ? copy_piece(e, buffer, staging, offset, 0, bytes)
                                          : copy_piece(e, staging, buffer, 0, offset, bytes);
@@ -129,7 +129,7 @@ static tilefold_status upload_bias(execution *e) {
 
 /* The box of the chunk in a tensor of the caller's. */
 static tilefold_vulkan_box place(const execution *e, tilefold_vulkan_box box, const void *tensor, int which) {
-    box.host = (char *)(uintptr_t)tensor + e->chunk->window[which].at * box.element_bytes;
+    box.host = (char *)(uintptr_t)tensor + e->chunk->window[which].at * (int64_t)tilefold_type_bytes(box.type);
     return box;
 }
 
@@ -181,17 +181,19 @@ static tilefold_status run_part(void *user, const int64_t parts[TILEFOLD_AXES]) 
 static tilefold_status run_chunks(execution *e, const tilefold_geometry *geometry,
                                   const tilefold_vulkan_chunking *chunking) {
     int64_t chunks = tilefold_vulkan_chunk_count(geometry, chunking), weights_at = -1;
+    bool cut = tilefold_vulkan_stretches(geometry, chunking) > 1;
     for (int64_t number = 0; number < chunks; number++) {
         tilefold_vulkan_chunk chunk;
         tilefold_vulkan_get_chunk(geometry, chunking, number, &chunk);
         e->chunk = &chunk;
+        e->recorder.first = chunk.first, e->recorder.last = chunk.last;
         /* The bias begins elsewhere for every other slice of the weights; their strides may be anything. */
         int64_t bias_at = chunk.window[TILEFOLD_BIAS].at;
-        tilefold_status status = upload(e, bias_at != weights_at);
+        tilefold_status status = upload(e, cut || bias_at != weights_at);
         weights_at = bias_at;
         if (!status) status = tilefold_vulkan_for_each_part(&chunk.geometry, run_part, e);
         if (!status) status = submit(e);
-        if (!status) status = download(e);
+        if (!status && chunk.last) status = download(e);
         if (status) return status;
     }
     return TILEFOLD_OK;
@@ -202,7 +204,7 @@ tilefold_status tilefold_vulkan_pack_weight(const tilefold_plan *plan, const voi
     (void)message; /* nothing fails */
     tilefold_geometry geometry = plan->geometry;
     tilefold_vulkan_box box = tilefold_vulkan_pack_geometry(&geometry);
-    box.host = (char *)(uintptr_t)weight + plan->geometry.weight_offset * box.element_bytes;
+    box.host = (char *)(uintptr_t)weight + plan->geometry.weight_offset * tilefold_vulkan_dense_bytes(&box);
     tilefold_vulkan_copy_box(&box, 0, tilefold_vulkan_box_elements(&box), packed, false);
     return TILEFOLD_OK;
 }

@@ -9,7 +9,19 @@
 #include <stdlib.h>
 
 #ifdef __APPLE__
-static const char *const libraries[] = {"libvulkan.1.dylib", "libvulkan.dylib", "libMoltenVK.dylib"};
+/* The loader, or MoltenVK by itself: by name, in the frameworks of an application, and where the SDK and Homebrew put them, which is
+ * not looked at by name in a process of a hardened runtime. */
+static const char *const libraries[] = {"libvulkan.1.dylib",
+                                        "libvulkan.dylib",
+                                        "libMoltenVK.dylib",
+                                        "@executable_path/../Frameworks/libvulkan.1.dylib",
+                                        "@executable_path/../Frameworks/libMoltenVK.dylib",
+                                        "@rpath/vulkan.framework/vulkan",
+                                        "@rpath/MoltenVK.framework/MoltenVK",
+                                        "/usr/local/lib/libvulkan.1.dylib",
+                                        "/usr/local/lib/libMoltenVK.dylib",
+                                        "/opt/homebrew/lib/libvulkan.1.dylib",
+                                        "/opt/homebrew/lib/libMoltenVK.dylib"};
 #elif defined(_WIN32)
 static const char *const libraries[] = {"vulkan-1.dll"};
 #else
@@ -36,9 +48,11 @@ tilefold_status tilefold_vulkan_fail(tilefold_message *message, VkResult result,
 /* ---------------------------------------------------------------------------------------------------- loading ---- */
 
 static bool open_library(tilefold_vulkan_functions *vk) {
-    for (int i = 0; i < LIBRARIES && !vk->library; i++) vk->library = tilefold_library_open(libraries[i]);
-    if (!vk->library) return false;
-    void *found = tilefold_library_find(vk->library, "vkGetInstanceProcAddr");
+    void *found = NULL;
+    for (int i = 0; i < LIBRARIES && !found; i++) {
+        void *library = tilefold_library_open(libraries[i]);
+        if (library) found = tilefold_library_find(library, "vkGetInstanceProcAddr");
+    }
     memcpy(&vk->GetInstanceProcAddr, &found, sizeof found); /* a cast from object to function is no C */
     return found != NULL;
 }
@@ -105,21 +119,11 @@ static tilefold_status make_instance(tilefold_vulkan_functions *vk, VkInstance *
 tilefold_status tilefold_vulkan_load(tilefold_vulkan_functions *vk, PFN_vkGetInstanceProcAddr get, VkInstance *instance,
                                      tilefold_message *message) {
     *vk = (tilefold_vulkan_functions){.GetInstanceProcAddr = get};
-    if (!get && !open_library(vk)) {
-        tilefold_vulkan_unload(vk);
+    if (!get && !open_library(vk))
         return tilefold_fail(message, TILEFOLD_NO_DEVICE, "no Vulkan here: %s cannot be loaded", libraries[0]);
-    }
     tilefold_status status = *instance ? TILEFOLD_OK : make_instance(vk, instance, message);
-    if (status)
-        tilefold_vulkan_unload(vk);
-    else
-        load_instance(vk, *instance);
+    if (!status) load_instance(vk, *instance);
     return status;
-}
-
-void tilefold_vulkan_unload(tilefold_vulkan_functions *vk) {
-    if (vk->library) tilefold_library_close(vk->library);
-    *vk = (tilefold_vulkan_functions){0};
 }
 
 /* ---------------------------------------------------------------------------------------------------- devices ---- */

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "../checked.h"
+#include "../cpu/half.h"
 #include "../message.h"
 #include "vulkan.h"
 
@@ -96,20 +97,45 @@ static int64_t side_by_side(const tilefold_vulkan_box *box) {
     return run;
 }
 
+static int64_t host_bytes(const tilefold_vulkan_box *box) { return (int64_t)tilefold_type_bytes(box->type); }
+
+int64_t tilefold_vulkan_dense_bytes(const tilefold_vulkan_box *box) {
+    return (int64_t)tilefold_type_bytes(box->dense_type);
+}
+
 static char *element(const tilefold_vulkan_box *box, int64_t index) {
     int64_t offset = 0;
     for (int i = TILEFOLD_BOX_DIMENSIONS - 1; i >= 0; i--) {
         offset += index % box->size[i] * box->stride[i];
         index /= box->size[i];
     }
-    return box->host + offset * box->element_bytes;
+    return box->host + offset * host_bytes(box);
+}
+
+/* One element of 16 bits, which is fp32 in the dense array. */
+static void convert(tilefold_type type, char *host, char *dense, bool to_host) {
+    bool f16 = type == TILEFOLD_F16;
+    uint16_t half;
+    float value;
+    if (to_host) {
+        memcpy(&value, dense, sizeof value);
+        half = f16 ? tilefold_float_to_f16(value) : tilefold_float_to_bf16(value);
+        memcpy(host, &half, sizeof half);
+    } else {
+        memcpy(&half, host, sizeof half);
+        value = f16 ? tilefold_f16_to_float(half) : tilefold_bf16_to_float(half);
+        memcpy(dense, &value, sizeof value);
+    }
 }
 
 /* `count` elements that lie `stride` apart on the host. */
-static void copy_line(char *host, int64_t stride, char *dense, int64_t count, int64_t element_bytes, bool to_host) {
-    int64_t host_step = stride * element_bytes;
-    for (int64_t i = 0; i < count; i++, host += host_step, dense += element_bytes) {
-        if (element_bytes == 4)
+static void copy_line(const tilefold_vulkan_box *box, char *host, int64_t stride, char *dense, int64_t count,
+                      bool to_host) {
+    int64_t dense_step = tilefold_vulkan_dense_bytes(box), host_step = stride * host_bytes(box);
+    for (int64_t i = 0; i < count; i++, host += host_step, dense += dense_step) {
+        if (box->type != box->dense_type)
+            convert(box->type, host, dense, to_host);
+        else if (dense_step == 4)
             memcpy(to_host ? host : dense, to_host ? dense : host, 4);
         else
             memcpy(to_host ? host : dense, to_host ? dense : host, 2);
@@ -120,15 +146,17 @@ void tilefold_vulkan_copy_box(const tilefold_vulkan_box *box, int64_t begin, int
     int inner = TILEFOLD_BOX_DIMENSIONS - 1;
     while (inner > 0 && box->size[inner] == 1) inner--;
     int64_t run = side_by_side(box), line = tilefold_max(run, box->size[inner]);
+    bool plain = run > 1 && box->type == box->dense_type;
     char *at = dense;
     while (begin < end) {
-        int64_t count = tilefold_min(end - begin, line - begin % line);
+        int64_t count = tilefold_min(end - begin, line - begin % line),
+                bytes = count * tilefold_vulkan_dense_bytes(box);
         char *host = element(box, begin);
-        if (run > 1)
-            memcpy(to_host ? host : at, to_host ? at : host, (size_t)(count * box->element_bytes));
+        if (plain)
+            memcpy(to_host ? host : at, to_host ? at : host, (size_t)bytes);
         else
-            copy_line(host, box->stride[inner], at, count, box->element_bytes, to_host);
-        at += count * box->element_bytes;
+            copy_line(box, host, run > 1 ? 1 : box->stride[inner], at, count, to_host);
+        at += bytes;
         begin += count;
     }
 }

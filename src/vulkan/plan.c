@@ -121,7 +121,8 @@ static int64_t packed_bytes(const tilefold_plan *plan) {
     tilefold_geometry packed = plan->geometry;
     tilefold_vulkan_box box = tilefold_vulkan_pack_geometry(&packed);
     if (!plan->options.prepack_weights || plan->options.bind_buffers) return 0;
-    int64_t bytes = tilefold_vulkan_box_elements(&box) * box.element_bytes, most = plan->options.max_buffer_bytes;
+    int64_t bytes = tilefold_vulkan_box_elements(&box) * tilefold_vulkan_dense_bytes(&box);
+    int64_t most = plan->options.max_buffer_bytes;
     return most == 0 || bytes <= most ? bytes : 0;
 }
 
@@ -184,7 +185,9 @@ tilefold_status tilefold_vulkan_plan_problem(tilefold_plan *plan, tilefold_messa
     if (status) return status;
 
     VkResult asked = VK_SUCCESS;
-    tilefold_vulkan_shape s = tilefold_vulkan_get_shape(&plan->geometry, &traits, in_place);
+    tilefold_geometry bound = plan->geometry;
+    if (p->chunking.widened) bound.type = TILEFOLD_F32;
+    tilefold_vulkan_shape s = tilefold_vulkan_get_shape(&bound, &traits, in_place);
     s.storage = plan->options.storage;
     s.context = plan->context->state;
     s.asked = &asked;

@@ -112,7 +112,8 @@ static tilefold_status record_blocks(tilefold_vulkan_recorder *r, tilefold_vulka
         k = tilefold_min(depth, k + plan->tiling.block_k);
         step.k_end = (int32_t)k;
         step.flags = (plan->columns_first ? TILEFOLD_STEP_COLUMNS_FIRST : 0) |
-                     (step.k_begin == 0 ? TILEFOLD_STEP_FIRST : 0) | (k == depth ? TILEFOLD_STEP_LAST : 0);
+                     (r->first && step.k_begin == 0 ? TILEFOLD_STEP_FIRST : 0) |
+                     (r->last && k == depth ? TILEFOLD_STEP_LAST : 0);
         tilefold_status status = record_block(r, &step, groups, fresh || step.k_begin > 0);
         if (status) return status;
     } while (k < depth);

@@ -294,12 +294,13 @@ static int64_t fewer_positions(const tilefold_vulkan_shape *s, const tilefold_vu
 
 /* As much of the sum as fits, for 64 positions. */
 static bool cut_sum(const tilefold_vulkan_shape *s, int64_t budget, int64_t depth, tilefold_vulkan_plan *p) {
-    int64_t partial = 0, *block = &p->tiling.block_k;
+    int64_t room = tilefold_min(budget, s->traits->max_binding_bytes), *block = &p->tiling.block_k;
     if (partial_in_scratch(s)) {
-        p->tiling.columns = tilefold_min(p->tiling.columns, CUT_COLUMNS);
-        partial = TILEFOLD_WORKGROUP * 4 * p->tiling.columns;
+        int64_t row = TILEFOLD_WORKGROUP * 4, half = s->traits->max_binding_bytes / 2;
+        int64_t columns = tilefold_max(1, tilefold_min(CUT_COLUMNS, half / row));
+        p->tiling.columns = tilefold_min(p->tiling.columns, columns);
+        room -= p->tiling.columns * row;
     }
-    int64_t room = tilefold_min(budget, s->traits->max_binding_bytes) - partial;
     *block = tilefold_min(depth, room / (TILEFOLD_WORKGROUP * s->element_bytes));
     for (; *block >= 1; *block = *block * 3 / 4) { /* what pads an image may be anything */
         if (*block > MIN_BLOCK) *block = round_down(*block, MIN_BLOCK);

@@ -30,7 +30,6 @@
 /* ---------------------------------------------------------------------------------------------------- driver ---- */
 
 typedef struct tilefold_vulkan_functions {
-    void *library; /* from tilefold_library_open() */
     PFN_vkGetInstanceProcAddr GetInstanceProcAddr;
 #define GLOBAL(name) PFN_vk##name name;
 #define INSTANCE(name) PFN_vk##name name;
@@ -42,7 +41,6 @@ typedef struct tilefold_vulkan_functions {
  * nothing to close. NO_DEVICE, OUT_OF_MEMORY. */
 tilefold_status tilefold_vulkan_load(tilefold_vulkan_functions *vk, PFN_vkGetInstanceProcAddr get, VkInstance *instance,
                                      tilefold_message *message);
-void tilefold_vulkan_unload(tilefold_vulkan_functions *vk);
 void tilefold_vulkan_load_device(tilefold_vulkan_functions *vk, VkDevice device);
 
 /* The status that a driver's error is, with a message that says what failed. */
@@ -240,15 +238,16 @@ void tilefold_vulkan_destroy_image(const tilefold_vulkan_context *context, tilef
 void tilefold_vulkan_discard_image(const tilefold_vulkan_functions *vk, VkCommandBuffer commands,
                                    const tilefold_vulkan_image *image);
 
-/* A box of a tensor in host memory, and the dense row-major array of the same elements. */
+/* A box of a tensor in host memory, and the dense row-major array of the same elements; of fp32 where it is widened. */
 enum { TILEFOLD_BOX_DIMENSIONS = 6 };
 typedef struct tilefold_vulkan_box {
     char *host; /* element (0, ..., 0) of the box; only read when uploading */
-    int64_t element_bytes;
+    tilefold_type type, dense_type;
     int64_t size[TILEFOLD_BOX_DIMENSIONS], stride[TILEFOLD_BOX_DIMENSIONS]; /* strides in elements, of the host */
 } tilefold_vulkan_box;
 
 int64_t tilefold_vulkan_box_elements(const tilefold_vulkan_box *box);
+int64_t tilefold_vulkan_dense_bytes(const tilefold_vulkan_box *box); /* of an element */
 
 /* Copies elements [begin, end) of the dense array from, or to, the host. `dense` is where element `begin` lies. */
 void tilefold_vulkan_copy_box(const tilefold_vulkan_box *box, int64_t begin, int64_t end, void *dense, bool to_host);
@@ -257,10 +256,13 @@ void tilefold_vulkan_copy_box(const tilefold_vulkan_box *box, int64_t begin, int
 
 enum { TILEFOLD_INPUT, TILEFOLD_WEIGHT, TILEFOLD_BIAS, TILEFOLD_OUTPUT, TILEFOLD_TENSORS };
 
-/* How a problem is cut into chunks: so many of each at most. */
+/* How a problem is cut into chunks: so many of each at most. Where not even one output has what it reads in bindings, sums are cut
+ * too, into stretches of so many channels and taps: docs/design.md draws them. */
 typedef struct tilefold_vulkan_chunking {
     int64_t images, groups, outputs, axis[TILEFOLD_AXES];
+    int64_t channels, taps[TILEFOLD_AXES];
     bool in_place; /* tensors are bound where they lie, with their strides; else dense copies of chunks are */
+    bool widened;  /* copies of 16-bit elements are fp32: sums that are cut wait in the output's */
 } tilefold_vulkan_chunking;
 
 typedef struct tilefold_vulkan_sizes {
@@ -275,12 +277,14 @@ typedef struct tilefold_vulkan_window {
 
 typedef struct tilefold_vulkan_chunk {
     tilefold_geometry geometry; /* of the chunk, a problem by itself, with the strides of the tensors that are bound */
+    bool first, last;           /* stretch of its sums */
     tilefold_vulkan_window window[TILEFOLD_TENSORS];
     tilefold_type bias_type;                   /* of the bias that is bound: copies of it are fp32 */
     tilefold_vulkan_box input, weight, output; /* where tensors are copied: host pointers are left out */
 } tilefold_vulkan_chunk;
 
-/* The largest chunks whose buffers are within the sizes. UNSUPPORTED where not even one output has such a chunk. */
+/* The largest chunks whose buffers are within the sizes. LIMIT_TOO_SMALL where not even one product has such a chunk; UNSUPPORTED where
+ * sums would have to wait in an output of 16 bits that is bound in place. */
 tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *geometry, bool in_place,
                                               const tilefold_vulkan_sizes *most, tilefold_vulkan_chunking *chunking,
                                               tilefold_message *message);
@@ -293,7 +297,9 @@ tilefold_vulkan_box tilefold_vulkan_pack_geometry(tilefold_geometry *geometry);
 tilefold_vulkan_sizes tilefold_vulkan_chunk_sizes(const tilefold_geometry *geometry,
                                                   const tilefold_vulkan_chunking *chunking);
 int64_t tilefold_vulkan_chunk_count(const tilefold_geometry *geometry, const tilefold_vulkan_chunking *chunking);
-/* Chunks of the same weights follow each other. */
+/* Into how many stretches a sum is cut. */
+int64_t tilefold_vulkan_stretches(const tilefold_geometry *geometry, const tilefold_vulkan_chunking *chunking);
+/* Chunks of the same outputs follow each other, in the order of their sums; then those of the same weights. */
 void tilefold_vulkan_get_chunk(const tilefold_geometry *geometry, const tilefold_vulkan_chunking *chunking,
                                int64_t number, tilefold_vulkan_chunk *chunk);
 
@@ -460,6 +466,7 @@ typedef struct tilefold_vulkan_recorder {
     const tilefold_vulkan_plan *plan;
     VkCommandBuffer commands;
     tilefold_vulkan_sets sets;
+    bool first, last; /* stretch of the sums: steps begin them, end them */
     uint32_t job_at;  /* bytes, of its constants in the buffer of jobs */
     int64_t steps;    /* recorded so far */
     bool image_there; /* the image has been discarded since the recorder began: what is in it is ours */
