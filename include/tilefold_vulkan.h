@@ -183,8 +183,9 @@ TILEFOLD_API tilefold_status tilefold_vulkan_record(const tilefold_vulkan_bindin
 TILEFOLD_API tilefold_status tilefold_vulkan_resize(tilefold_vulkan_binding *binding, const tilefold_problem *problem,
                                                     tilefold_message *message);
 
-/* Records the binding (once), submits it to the context's queue and waits. *device_seconds, unless NULL, becomes the time that
- * the device was busy with it by its own timestamps, 0 where it has none. UNSUPPORTED where the context has no queue. */
+/* Records the binding, submits it to the context's queue and waits; in several submissions where one would hold the device for
+ * long. *device_seconds, unless NULL, becomes the time that the device was busy with it by its own timestamps, 0 where it has none.
+ * UNSUPPORTED where the context has no queue. */
 TILEFOLD_API tilefold_status tilefold_vulkan_run(tilefold_vulkan_binding *binding, double *device_seconds,
                                                  tilefold_message *message);
 

@@ -26,11 +26,15 @@ typedef struct described_device {
 
 #define GPU .max_image_2d = 16384, .max_image_3d = 2048, .storage16 = true, .offset_alignment = 64
 static const described_device devices[] = {
-    {"a GPU of its own", {GPU, .max_binding_bytes = INT64_C(1) << 31, .max_groups = {INT64_C(1) << 30, 65535}}},
+    {"a GPU of its own",
+     {GPU, .step_macs = INT64_C(1) << 34, .max_binding_bytes = INT64_C(1) << 31,
+      .max_groups = {INT64_C(1) << 30, 65535}}},
     {"a small GPU with shared memory",
-     {GPU, .max_binding_bytes = INT64_C(1) << 27, .max_groups = {65535, 65535}, .host_tensors = true}},
+     {GPU, .step_macs = INT64_C(1) << 31, .max_binding_bytes = INT64_C(1) << 27, .max_groups = {65535, 65535},
+      .host_tensors = true}},
     {"a CPU of 8 lanes",
-     {GPU, .max_binding_bytes = INT64_C(1) << 27, .max_groups = {65535, 65535}, .host_tensors = true, .lanes = 8}},
+     {GPU, .step_macs = INT64_C(1) << 32, .max_binding_bytes = INT64_C(1) << 27, .max_groups = {65535, 65535},
+      .host_tensors = true, .lanes = 8}},
 };
 enum { DEVICES = sizeof devices / sizeof devices[0] };
 

@@ -288,6 +288,123 @@ static void test_without_queue(void **state) {
     own_close(&own);
 }
 
+/* ---------------------------------------------------------------------------------------------------- the queue ---- */
+
+typedef struct planner {
+    pthread_t thread;
+    tilefold_context *context;
+    tilefold_status status;
+    bool done;
+} planner;
+
+static void *plan_a_problem(void *argument) {
+    planner *p = argument;
+    test_problem made = listed_problem(0, TILEFOLD_F32, TILEFOLD_NONE);
+    tilefold_plan_options options = plan_options(TILEFOLD_ALGORITHM_UNFOLD, 1 << 20); /* a shader of its own */
+    tilefold_plan *plan = NULL;
+    p->status = tilefold_plan_create(p->context, &made.problem, &options, &plan, NULL);
+    tilefold_plan_destroy(plan);
+    return NULL;
+}
+
+/* Called when a command buffer is about to be submitted: another thread plans, to the end. */
+static void plan_meanwhile(void *user) {
+    planner *p = user;
+    if (p->done || !p->context) return; /* it tries the device's arithmetic when there is no context yet */
+    p->done = true;
+    assert_int_equal(pthread_create(&p->thread, NULL, plan_a_problem, p), 0);
+    assert_int_equal(pthread_join(p->thread, NULL), 0);
+}
+
+static void do_nothing(void *user) { (void)user; }
+
+static void test_planning_waits_for_no_execution(void **state) {
+    (void)state;
+    own_device own = own_open(false);
+    planner p = {.status = TILEFOLD_INVALID_ARGUMENT};
+    tilefold_vulkan_options options = own_options(&own);
+    options.lock_queue = plan_meanwhile;
+    options.unlock_queue = do_nothing;
+    options.queue_user = &p;
+    p.context = own_context(&options);
+    test_problem made = listed_problem(0, TILEFOLD_F32, TILEFOLD_NONE);
+    tensors t = make_tensors(&made);
+    tilefold_plan_options plan = plan_options(TILEFOLD_ALGORITHM_DIRECT, 1 << 20);
+    tilefold_message message = {""};
+    assert_int_equal(compute(p.context, &t, &plan, &message), TILEFOLD_OK);
+    assert_true(p.done);
+    assert_int_equal(p.status, TILEFOLD_OK);
+    free_tensors(&t);
+    tilefold_context_destroy(p.context);
+    own_close(&own);
+}
+
+enum { LONG_CHANNELS = 512, LONG_POSITIONS = 17000 }; /* 4.5 * 10^9 multiply-adds */
+
+static tilefold_problem long_problem(void) {
+    tilefold_problem p;
+    tilefold_problem_init(&p, TILEFOLD_CONV, TILEFOLD_F32, 1);
+    p.in_channels = p.out_channels = LONG_CHANNELS;
+    p.input_size[0] = LONG_POSITIONS;
+    assert_int_equal(tilefold_problem_set_layout(&p, TILEFOLD_CHANNELS_LAST, NULL), TILEFOLD_OK);
+    return p;
+}
+
+static int at_position(int64_t position) { return (int)(position % 7); }
+static int of_output(int64_t output) { return (int)(output % 5); }
+
+/* Every input of a position is the same, and every weight of an output: so the sum is known. */
+static void check_long_outputs(const float *output) {
+    for (int64_t p = 0; p < LONG_POSITIONS; p++)
+        for (int64_t o = 0; o < LONG_CHANNELS; o++)
+            if (output[p * LONG_CHANNELS + o] != (float)(LONG_CHANNELS * at_position(p) * of_output(o)))
+                fail_msg("output %lld of position %lld is wrong", (long long)o, (long long)p);
+}
+
+/* More work than a driver should be given at once. */
+static void test_long_binding_is_several_submissions(void **state) {
+    (void)state;
+    own_device own = own_open(false);
+    queue_lock l = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    tilefold_vulkan_options vulkan = locked_options(&own, &l);
+    tilefold_context *context = own_context(&vulkan);
+    tilefold_problem problem = long_problem();
+    tilefold_plan_options options = plan_options(TILEFOLD_ALGORITHM_IMPLICIT, 1 << 20);
+    options.bind_buffers = true;
+    tilefold_plan *plan;
+    tilefold_message message = {""};
+    if (tilefold_plan_create(context, &problem, &options, &plan, &message)) fail_msg("%s", message.text);
+    size_t image = sizeof(float) * LONG_CHANNELS * LONG_POSITIONS;
+    own_buffer input = own_buffer_new(&own, image), output = own_buffer_new(&own, image);
+    own_buffer weight = own_buffer_new(&own, sizeof(float) * LONG_CHANNELS * LONG_CHANNELS);
+    float *inputs = (float *)(void *)input.mapped, *weights = (float *)(void *)weight.mapped;
+    for (int64_t i = 0; i < (int64_t)LONG_CHANNELS * LONG_POSITIONS; i++)
+        inputs[i] = (float)at_position(i / LONG_CHANNELS);
+    for (int64_t i = 0; i < (int64_t)LONG_CHANNELS * LONG_CHANNELS; i++)
+        weights[i] = (float)of_output(i / LONG_CHANNELS);
+    tilefold_vulkan_tensors bound;
+    tilefold_vulkan_tensors_init(&bound);
+    bound.input.buffer = input.buffer;
+    bound.weight.buffer = weight.buffer;
+    bound.output.buffer = output.buffer;
+    tilefold_vulkan_binding *binding;
+    if (tilefold_vulkan_bind(plan, &bound, &binding, &message)) fail_msg("%s", message.text);
+    for (int run = 0; run < 2; run++) {
+        memset(output.mapped, 0xff, image);
+        int64_t before = l.locked;
+        if (tilefold_vulkan_run(binding, NULL, &message)) fail_msg("%s", message.text);
+        assert_true(l.locked >= before + 2 && l.misused == 0);
+        check_long_outputs((const float *)(const void *)output.mapped);
+    }
+    tilefold_vulkan_binding_destroy(binding);
+    own_buffer_delete(&own, &weight);
+    own_buffer_delete(&own, &input);
+    own_buffer_delete(&own, &output);
+    tilefold_plan_destroy(plan);
+    tilefold_context_destroy(context);
+    own_close(&own);
+}
+
 static void refuse(const tilefold_vulkan_options *vulkan) {
     tilefold_context_options options;
     tilefold_context_options_init(&options);
@@ -441,12 +558,20 @@ static void test_unfold_shaders(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_own_device),      cmocka_unit_test(test_shared_queue),
-        cmocka_unit_test(test_shared_context),  cmocka_unit_test(test_progress_uses_the_context),
-        cmocka_unit_test(test_without_queue),   cmocka_unit_test(test_wrong_options),
-        cmocka_unit_test(test_pipeline_cache),  cmocka_unit_test(test_pipeline_cache_of_the_cpu),
-        cmocka_unit_test(test_presets),         cmocka_unit_test(test_direct_shader),
-        cmocka_unit_test(test_implicit_shader), cmocka_unit_test(test_unfold_shaders),
+        cmocka_unit_test(test_own_device),
+        cmocka_unit_test(test_shared_queue),
+        cmocka_unit_test(test_planning_waits_for_no_execution),
+        cmocka_unit_test(test_long_binding_is_several_submissions),
+        cmocka_unit_test(test_shared_context),
+        cmocka_unit_test(test_progress_uses_the_context),
+        cmocka_unit_test(test_without_queue),
+        cmocka_unit_test(test_wrong_options),
+        cmocka_unit_test(test_pipeline_cache),
+        cmocka_unit_test(test_pipeline_cache_of_the_cpu),
+        cmocka_unit_test(test_presets),
+        cmocka_unit_test(test_direct_shader),
+        cmocka_unit_test(test_implicit_shader),
+        cmocka_unit_test(test_unfold_shaders),
     };
     cmocka_set_test_filter(getenv("TILEFOLD_TEST_FILTER"));
     return cmocka_run_group_tests_name("vulkan device", tests, NULL, NULL);

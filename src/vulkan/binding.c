@@ -21,7 +21,8 @@ struct tilefold_vulkan_binding {
     VkDescriptorPool pool;
     VkCommandPool command_pool; /* of what tilefold_vulkan_run() records */
     VkCommandBuffer commands;
-    size_t bytes; /* of this object */
+    bool recorded; /* all of it is in them; it is not where it takes several submissions */
+    size_t bytes;  /* of this object */
     int64_t chunks;
     tilefold_vulkan_bound bound[TILEFOLD_TENSORS]; /* of the only chunk, if there is one */
     tilefold_vulkan_sets sets[];                   /* of each chunk */
@@ -272,26 +273,27 @@ static tilefold_status record_part(void *user, const int64_t parts[TILEFOLD_AXES
     return tilefold_vulkan_record_job(&r->recorder, &extent);
 }
 
-static void record(const tilefold_vulkan_binding *b, VkCommandBuffer commands) {
-    const tilefold_vulkan_context *context = context_of(b);
+static tilefold_status record(const tilefold_vulkan_binding *b, const tilefold_vulkan_recorder *recorder) {
     const tilefold_vulkan_chunking chunking = chunking_of(b);
-    recording r = {.recorder = {.context = context, .plan = b->plan->state, .commands = commands}};
-    tilefold_vulkan_wait_for_all(&context->vk, commands);
-    for (int64_t number = 0; number < b->chunks; number++) {
+    recording r = {.recorder = *recorder};
+    tilefold_status status = TILEFOLD_OK;
+    tilefold_vulkan_wait_for_all(&recorder->context->vk, recorder->commands);
+    for (int64_t number = 0; !status && number < b->chunks; number++) {
         tilefold_vulkan_chunk chunk;
         tilefold_vulkan_get_chunk(&b->plan->geometry, &chunking, number, &chunk);
         r.geometry = &chunk.geometry;
         r.recorder.sets = b->sets[number];
         r.recorder.first = chunk.first, r.recorder.last = chunk.last;
-        tilefold_vulkan_for_each_part(&chunk.geometry, record_part, &r);
+        status = tilefold_vulkan_for_each_part(&chunk.geometry, record_part, &r);
     }
+    return status;
 }
 
 tilefold_status tilefold_vulkan_record(const tilefold_vulkan_binding *b, VkCommandBuffer commands,
                                        tilefold_message *message) {
     if (!commands) return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "there is no command buffer");
-    record(b, commands);
-    return TILEFOLD_OK;
+    tilefold_vulkan_recorder recorder = {.context = context_of(b), .plan = b->plan->state, .commands = commands};
+    return record(b, &recorder);
 }
 
 /* ------------------------------------------------------------------------------------------------------- resize ---- */
@@ -346,42 +348,105 @@ tilefold_status tilefold_vulkan_resize(tilefold_vulkan_binding *b, const tilefol
 
 /* ---------------------------------------------------------------------------------------------------------- run ---- */
 
-static VkResult record_for_queue(tilefold_vulkan_binding *b) {
+/* A run on the context's queue: submissions, each of as much work as one should have. */
+typedef struct queue_run {
+    tilefold_vulkan_binding *binding;
+    tilefold_message *message;
+    int64_t macs; /* of the submission being recorded */
+    int submissions;
+    double seconds;
+} queue_run;
+
+static VkResult make_commands(tilefold_vulkan_binding *b) {
     tilefold_vulkan_context *context = context_of(b);
-    const tilefold_vulkan_functions *vk = &context->vk;
     VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
                                     .queueFamilyIndex = context->queue_family};
-    VkResult result = b->command_pool ? vk->ResetCommandPool(context->device, b->command_pool, 0)
-                                      : vk->CreateCommandPool(context->device, &pool, NULL, &b->command_pool);
-    if (result != VK_SUCCESS) return result;
+    VkResult result = VK_SUCCESS;
+    if (!b->command_pool) result = context->vk.CreateCommandPool(context->device, &pool, NULL, &b->command_pool);
     VkCommandBufferAllocateInfo buffer = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
                                           .commandPool = b->command_pool,
                                           .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
                                           .commandBufferCount = 1};
-    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    VkCommandBuffer commands;
-    result = vk->AllocateCommandBuffers(context->device, &buffer, &commands);
-    if (result == VK_SUCCESS) result = vk->BeginCommandBuffer(commands, &begin);
-    if (result != VK_SUCCESS) return result;
-    tilefold_vulkan_begin_time(context, commands);
-    record(b, commands);
-    tilefold_vulkan_show_to_host(vk, commands);
-    tilefold_vulkan_end_time(context, commands);
-    result = vk->EndCommandBuffer(commands);
-    if (result == VK_SUCCESS) b->commands = commands;
+    if (result == VK_SUCCESS && !b->commands)
+        result = context->vk.AllocateCommandBuffers(context->device, &buffer, &b->commands);
     return result;
+}
+
+static VkResult begin_submission(queue_run *run) {
+    tilefold_vulkan_binding *b = run->binding;
+    const tilefold_vulkan_context *context = context_of(b);
+    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    b->recorded = false;
+    VkResult result = context->vk.ResetCommandPool(context->device, b->command_pool, 0);
+    if (result == VK_SUCCESS) result = context->vk.BeginCommandBuffer(b->commands, &begin);
+    if (result == VK_SUCCESS) tilefold_vulkan_begin_time(context, b->commands);
+    run->macs = 0;
+    return result;
+}
+
+static VkResult end_submission(const queue_run *run) {
+    const tilefold_vulkan_context *context = context_of(run->binding);
+    tilefold_vulkan_show_to_host(&context->vk, run->binding->commands);
+    tilefold_vulkan_end_time(context, run->binding->commands);
+    return context->vk.EndCommandBuffer(run->binding->commands);
+}
+
+static VkResult submit(queue_run *run) {
+    tilefold_vulkan_context *context = context_of(run->binding);
+    double seconds = 0;
+    int64_t began = tilefold_nanoseconds_now();
+    VkResult result = tilefold_vulkan_submit(context, run->binding->commands);
+    if (result == VK_SUCCESS) tilefold_vulkan_learn_pace(context, run->macs, tilefold_nanoseconds_now() - began);
+    if (result == VK_SUCCESS) result = tilefold_vulkan_get_time(context, &seconds);
+    run->seconds += seconds;
+    run->submissions++;
+    return result;
+}
+
+static tilefold_status fail_run(const queue_run *run, VkResult result) {
+    return result == VK_SUCCESS ? TILEFOLD_OK : tilefold_vulkan_fail(run->message, result, "running a binding");
+}
+
+/* Submits what is there, where that is enough, and goes on in a new command buffer. */
+static tilefold_status before_step(void *user, tilefold_vulkan_recorder *recorder, int64_t macs) {
+    queue_run *run = user;
+    VkResult result = VK_SUCCESS;
+    if (run->macs > 0 && macs > recorder->context->submission_macs - run->macs) {
+        result = end_submission(run);
+        if (result == VK_SUCCESS) result = submit(run);
+        if (result == VK_SUCCESS) result = begin_submission(run);
+        if (result == VK_SUCCESS) tilefold_vulkan_wait_for_all(&recorder->context->vk, recorder->commands);
+    }
+    run->macs = tilefold_saturating_add(run->macs, macs);
+    return fail_run(run, result);
+}
+
+/* Records, and submits all but the last submission. */
+static tilefold_status record_run(queue_run *run) {
+    tilefold_vulkan_binding *b = run->binding;
+    VkResult result = make_commands(b);
+    if (result == VK_SUCCESS) result = begin_submission(run);
+    if (result != VK_SUCCESS) return fail_run(run, result);
+    tilefold_vulkan_recorder recorder = {.context = context_of(b),
+                                         .plan = b->plan->state,
+                                         .commands = b->commands,
+                                         .before_step = before_step,
+                                         .user = run};
+    tilefold_status status = record(b, &recorder);
+    if (!status) status = fail_run(run, end_submission(run));
+    b->recorded = !status && run->submissions == 0;
+    return status;
 }
 
 tilefold_status tilefold_vulkan_run(tilefold_vulkan_binding *b, double *device_seconds, tilefold_message *message) {
     tilefold_vulkan_context *context = context_of(b);
     if (!context->queue)
         return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "the context has no queue: bindings can only be recorded");
-    tilefold_mutex_lock(&context->lock);
-    VkResult result = b->commands ? VK_SUCCESS : record_for_queue(b);
-    if (result == VK_SUCCESS) result = tilefold_vulkan_submit(context, b->commands);
-    double seconds;
-    if (result == VK_SUCCESS) result = tilefold_vulkan_get_time(context, &seconds);
-    if (result == VK_SUCCESS && device_seconds) *device_seconds = seconds;
-    tilefold_mutex_unlock(&context->lock);
-    return result == VK_SUCCESS ? TILEFOLD_OK : tilefold_vulkan_fail(message, result, "running a binding");
+    queue_run run = {.binding = b, .message = message};
+    tilefold_mutex_lock(&context->queue_lock);
+    tilefold_status status = b->recorded ? TILEFOLD_OK : record_run(&run);
+    if (!status) status = fail_run(&run, submit(&run));
+    tilefold_mutex_unlock(&context->queue_lock);
+    if (!status && device_seconds) *device_seconds = run.seconds;
+    return status;
 }

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include "../checked.h"
 #include "../message.h"
 #include "vulkan.h"
 
@@ -179,6 +180,18 @@ VkResult tilefold_vulkan_submit(tilefold_vulkan_context *context, VkCommandBuffe
     return result;
 }
 
+/* How long a submission should be: long enough that what it costs to submit and to wait is little beside it, and short enough that
+ * a progress callback is called some times a second. Devices differ by a factor of a thousand. */
+#define SUBMISSION_NANOSECONDS 100000000.0
+
+void tilefold_vulkan_learn_pace(tilefold_vulkan_context *context, int64_t macs, int64_t nanoseconds) {
+    if (macs < context->submission_macs / 2) return; /* too short to tell */
+    double faster = SUBMISSION_NANOSECONDS / (double)tilefold_max(1, nanoseconds);
+    double wanted = (double)macs * (faster < 4 ? faster : 4);
+    context->submission_macs = tilefold_max(context->traits.step_macs,
+                                            wanted < 0x1p50 ? (int64_t)wanted : INT64_C(1) << 50);
+}
+
 void tilefold_vulkan_begin_time(const tilefold_vulkan_context *context, VkCommandBuffer commands) {
     if (!context->timestamps) return;
     context->vk.CmdResetQueryPool(commands, context->timestamps, 0, 2);
@@ -258,7 +271,7 @@ tilefold_status tilefold_vulkan_get_pipeline(tilefold_vulkan_context *context, t
                                              const tilefold_vulkan_constants *constants, VkPipeline *pipeline,
                                              tilefold_message *message) {
     VkResult result = VK_SUCCESS;
-    tilefold_mutex_lock(&context->lock);
+    tilefold_mutex_lock(&context->pipeline_lock);
     tilefold_vulkan_pipeline *kept = context->pipelines, *end = kept + context->pipeline_count;
     while (kept < end && (kept->shader != shader || !same_constants(&kept->constants, constants))) kept++;
     if (kept == end) {
@@ -267,7 +280,7 @@ tilefold_status tilefold_vulkan_get_pipeline(tilefold_vulkan_context *context, t
         if (result == VK_SUCCESS) context->pipeline_count++;
     }
     *pipeline = kept->pipeline;
-    tilefold_mutex_unlock(&context->lock);
+    tilefold_mutex_unlock(&context->pipeline_lock);
     return result == VK_SUCCESS ? TILEFOLD_OK : tilefold_vulkan_fail(message, result, "compiling a shader");
 }
 

@@ -216,7 +216,8 @@ static tilefold_status check_vulkan_options(const tilefold_vulkan_options *optio
 
 static void close_vulkan(tilefold_context *context) {
     tilefold_vulkan_context *vulkan = context->state;
-    tilefold_mutex_close(&vulkan->lock);
+    tilefold_mutex_close(&vulkan->queue_lock);
+    tilefold_mutex_close(&vulkan->pipeline_lock);
     close_device(vulkan);
 }
 
@@ -245,7 +246,9 @@ static tilefold_status open_vulkan(tilefold_context *context, const tilefold_con
         close_device(vulkan);
         return status;
     }
-    tilefold_mutex_open(&vulkan->lock);
+    tilefold_mutex_open(&vulkan->queue_lock);
+    tilefold_mutex_open(&vulkan->pipeline_lock);
+    vulkan->submission_macs = vulkan->traits.step_macs;
     status = tilefold_vulkan_find_bits(vulkan, message);
     if (status) close_vulkan(context);
     return status;

@@ -7,9 +7,6 @@
 #include "../message.h"
 #include "vulkan.h"
 
-/* A submission is ended when it has so much work: progress is told and a cancel is heard in between. */
-#define SUBMISSION_MACS (INT64_C(1) << 32)
-
 typedef struct execution {
     tilefold_vulkan_context *context;
     const tilefold_vulkan_plan *plan;
@@ -20,8 +17,9 @@ typedef struct execution {
     const tilefold_vulkan_chunk *chunk;
     tilefold_vulkan_job job;
     bool recording, job_is_there; /* in the submission being recorded */
-    int64_t jobs, macs;           /* of it */
-    int64_t total;                /* steps; recorder.steps counts those done */
+    int64_t jobs, macs,
+        most_macs; /* of it; it ends where it has that many, so that progress is told and a cancel is heard */
+    int64_t total; /* steps; recorder.steps counts those done */
     double device_seconds;
 } execution;
 
@@ -33,14 +31,15 @@ static tilefold_status begin(execution *e) {
     tilefold_vulkan_context *context = e->context;
     VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                      .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    tilefold_mutex_lock(&context->lock);
+    tilefold_mutex_lock(&context->queue_lock);
     VkResult result = context->vk.ResetCommandPool(context->device, context->pool, 0);
     if (result == VK_SUCCESS) result = context->vk.BeginCommandBuffer(context->commands, &info);
     if (result != VK_SUCCESS) {
-        tilefold_mutex_unlock(&context->lock);
+        tilefold_mutex_unlock(&context->queue_lock);
         return tilefold_vulkan_fail(e->message, result, "beginning a command buffer");
     }
     e->recording = true;
+    e->most_macs = context->submission_macs;
     tilefold_vulkan_begin_time(context, context->commands);
     tilefold_vulkan_wait_for_all(&context->vk, context->commands);
     return TILEFOLD_OK;
@@ -62,9 +61,11 @@ static tilefold_status submit(execution *e) {
     tilefold_vulkan_end_time(context, context->commands);
     VkResult result = context->vk.EndCommandBuffer(context->commands);
     double seconds = 0;
+    int64_t began = tilefold_nanoseconds_now();
     if (result == VK_SUCCESS) result = tilefold_vulkan_submit(context, context->commands);
+    tilefold_vulkan_learn_pace(context, e->macs, tilefold_nanoseconds_now() - began);
     if (result == VK_SUCCESS) result = tilefold_vulkan_get_time(context, &seconds);
-    tilefold_mutex_unlock(&context->lock);
+    tilefold_mutex_unlock(&context->queue_lock);
     if (result != VK_SUCCESS) return tilefold_vulkan_fail(e->message, result, "running a command buffer");
     bool stepped = e->jobs > 0;
     e->device_seconds += seconds;
@@ -154,7 +155,8 @@ static tilefold_status download(execution *e) {
 /* Begins a submission where there is none, ends one that is full, and sees to it that the job's constants are in it. */
 static tilefold_status before_step(void *user, tilefold_vulkan_recorder *recorder, int64_t macs) {
     execution *e = user;
-    bool full = e->macs >= SUBMISSION_MACS || (!e->job_is_there && e->jobs == e->plan->scratch.jobs);
+    bool full = (e->macs > 0 && macs > e->most_macs - e->macs) ||
+                (!e->job_is_there && e->jobs == e->plan->scratch.jobs);
     tilefold_status status = full ? submit(e) : TILEFOLD_OK;
     if (!status) status = begin(e);
     if (status) return status;

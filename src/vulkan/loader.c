@@ -173,6 +173,13 @@ static int64_t count_lanes(VkPhysicalDeviceType type, const VkPhysicalDeviceSubg
     return usable && subgroups->subgroupSize <= MAX_LANES ? subgroups->subgroupSize : 0;
 }
 
+/* Multiply-adds that no driver minds in one dispatch: a fraction of a second on the slowest device of its kind. A phone's makes some
+ * 10^10 a second by shaders that do not suit it, a graphics card's 10^11 and more, lavapipe with a core or two several 10^9. */
+static int64_t most_step_macs(VkPhysicalDeviceType type) {
+    if (type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU) return INT64_C(1) << 34;
+    return type == VK_PHYSICAL_DEVICE_TYPE_CPU ? INT64_C(1) << 32 : INT64_C(1) << 31;
+}
+
 static int64_t least(uint64_t a, uint64_t b) { return (int64_t)(a < b ? a : b); }
 
 tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_functions *vk, VkPhysicalDevice device,
@@ -202,6 +209,7 @@ tilefold_vulkan_traits tilefold_vulkan_get_traits(const tilefold_vulkan_function
         .max_image_3d = raw->maxImageDimension3D,
         .storage16 = half.storageBuffer16BitAccess,
         .host_tensors = type == VK_PHYSICAL_DEVICE_TYPE_CPU || type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU,
+        .step_macs = most_step_macs(type),
         .timestamp_seconds = (double)raw->timestampPeriod * 1e-9,
         .shared_bytes = raw->maxComputeSharedMemorySize,
         .workgroup_size = (int32_t)tilefold_min(raw->maxComputeWorkGroupInvocations, INT32_MAX),

@@ -176,14 +176,14 @@ tilefold_status tilefold_vulkan_measure_peak(tilefold_context *context, double *
     peak_objects objects = {0};
     double best = 0;
     if (!vulkan->queue) return tilefold_fail(message, TILEFOLD_UNSUPPORTED, "the context has no queue to measure");
-    tilefold_mutex_lock(&vulkan->lock);
+    tilefold_mutex_lock(&vulkan->queue_lock);
     tilefold_status status = create_objects(vulkan, &objects, message);
     if (!status) {
         VkResult result = time_runs(vulkan, &objects, &best);
         if (result != VK_SUCCESS) status = tilefold_vulkan_fail(message, result, "measuring the peak");
     }
     destroy_objects(vulkan, &objects);
-    tilefold_mutex_unlock(&vulkan->lock);
+    tilefold_mutex_unlock(&vulkan->queue_lock);
     if (!status) *flops_per_second = best;
     return status;
 }

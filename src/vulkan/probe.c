@@ -108,9 +108,9 @@ static VkResult run_on(tilefold_vulkan_context *context, VkPipeline pipeline, co
     if (result == VK_SUCCESS)
         result = tilefold_vulkan_create_sets(context, *pool, tensors, &all, buffer->buffer, &no_plan, &sets);
     if (result != VK_SUCCESS) return result;
-    tilefold_mutex_lock(&context->lock);
+    tilefold_mutex_lock(&context->queue_lock);
     result = run_probe(context, pipeline, sets.product);
-    tilefold_mutex_unlock(&context->lock);
+    tilefold_mutex_unlock(&context->queue_lock);
     return result;
 }
 

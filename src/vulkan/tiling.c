@@ -5,9 +5,6 @@
 #include "../checked.h"
 #include "vulkan.h"
 
-/* No driver should be held for longer than a fraction of a second by one step: so many multiply-adds. */
-#define STEP_MACS (INT64_C(1) << 32)
-
 /* An unfolded tile larger than this gains nothing: it is read back from memory, not from a cache. */
 #define TILE_BYTES (INT64_C(8) << 20)
 
@@ -70,9 +67,9 @@ tilefold_vulkan_shape tilefold_vulkan_get_shape(const tilefold_geometry *g, cons
 
 static int64_t round_down(int64_t value, int64_t granule) { return value / granule * granule; }
 
-/* As many of something as keep a step below STEP_MACS, given the multiply-adds of one. */
-static int64_t bounded(int64_t most, int64_t macs_of_one) {
-    return tilefold_max(1, tilefold_min(most, STEP_MACS / tilefold_max(1, macs_of_one)));
+/* As many of something as keep a step short, given the multiply-adds of one. */
+static int64_t bounded(const tilefold_vulkan_shape *s, int64_t most, int64_t macs_of_one) {
+    return tilefold_max(1, tilefold_min(most, s->traits->step_macs / tilefold_max(1, macs_of_one)));
 }
 
 /* As few tiles of at most so many positions as there must be, alike: the last would be a small rest else. */
@@ -181,10 +178,10 @@ static bool tile_implicit(const tilefold_vulkan_shape *s, int64_t budget, tilefo
     const int64_t *groups = s->traits->max_groups;
     int64_t each = p->workgroup.positions, most = tilefold_min(groups[0], tilefold_ceil_div(s->positions, each));
     int64_t position_macs = tilefold_saturating_multiply(step_depth(s), s->columns);
-    p->tiling.positions = bounded(most, tilefold_saturating_multiply(position_macs, each)) * each;
+    p->tiling.positions = bounded(s, most, tilefold_saturating_multiply(position_macs, each)) * each;
     p->tiling.positions = balance(s->positions, p->tiling.positions, each);
     p->tiling.columns = tilefold_min(s->columns, groups[1] * p->workgroup.columns);
-    p->tiling.groups = bounded(tilefold_min(s->geometry->groups, groups[1]),
+    p->tiling.groups = bounded(s, tilefold_min(s->geometry->groups, groups[1]),
                                tilefold_saturating_multiply(position_macs, p->tiling.positions));
     set_block(s, step_depth(s), p);
     return fit_partial(s, budget, p);
@@ -203,7 +200,7 @@ static bool tile_direct(const tilefold_vulkan_shape *s, int64_t budget, tilefold
     p->tiling.columns = 1;
     p->tiling.groups = tilefold_min(units, p->columns_first ? first : second);
     int64_t most = p->columns_first ? first / p->tiling.groups : first;
-    p->tiling.positions = bounded(tilefold_min(s->positions, most),
+    p->tiling.positions = bounded(s, tilefold_min(s->positions, most),
                                   tilefold_saturating_multiply(unit_macs, p->tiling.groups));
     set_block(s, step_depth(s), p);
     return fit_partial(s, budget, p);
@@ -327,7 +324,7 @@ static bool tile_unfold(const tilefold_vulkan_shape *s, int64_t budget, tilefold
     int64_t all = tilefold_min(tilefold_min(most.positions, dispatched),
                                tilefold_round_up(s->positions, TILEFOLD_WORKGROUP));
     int64_t wanted = round_down(TILE_BYTES / s->element_bytes / depth, TILEFOLD_WORKGROUP);
-    wanted = tilefold_min(wanted, STEP_MACS / tilefold_saturating_multiply(depth, columns) / 64 * 64);
+    wanted = tilefold_min(wanted, s->traits->step_macs / tilefold_saturating_multiply(depth, columns) / 64 * 64);
     wanted = tilefold_max(TILEFOLD_WORKGROUP, tilefold_min(all, wanted));
     if (depth < s->depth && partial_in_scratch(s)) columns = tilefold_min(columns, CUT_COLUMNS);
     p->tiling = (tilefold_vulkan_tiling){wanted, columns, 1, depth};

@@ -58,6 +58,7 @@ typedef struct tilefold_vulkan_traits {
     int64_t shared_bytes;                  /* of one workgroup */
     int32_t workgroup_size, subgroup_size; /* invocations: the most of one workgroup; those that run in step */
     int64_t import_alignment;              /* of imported host memory; 0 where none can be imported */
+    int64_t step_macs;                     /* multiply-adds of a dispatch, at most */
     double timestamp_seconds;              /* of a timestamp's unit; 0 where the queue has no timestamps */
     uint64_t timestamp_mask;               /* of the bits that its timestamps have */
     int64_t lanes;                         /* of a subgroup that is a CPU's vector; 0 on a device of its own */
@@ -170,7 +171,9 @@ typedef struct tilefold_vulkan_context {
     VkCommandBuffer commands;
     VkQueryPool timestamps; /* two, where the queue has them */
     VkFence fence;
-    tilefold_mutex lock; /* held while recording and running commands, and while pipelines are looked up */
+    tilefold_mutex queue_lock;    /* held while recording and running commands: of all above it, and of the next */
+    int64_t submission_macs;      /* of one submission: it ends when it has so many */
+    tilefold_mutex pipeline_lock; /* of all below: planning does not wait for what runs */
     tilefold_vulkan_pipeline pipelines[TILEFOLD_VULKAN_MAX_PIPELINES];
     int pipeline_count;
     uint32_t module_words[TILEFOLD_VULKAN_MODULE_WORDS]; /* room to make a module in */
@@ -183,6 +186,8 @@ void tilefold_vulkan_destroy_objects(tilefold_vulkan_context *context);
 
 /* Submits a recorded command buffer and waits for it. */
 VkResult tilefold_vulkan_submit(tilefold_vulkan_context *context, VkCommandBuffer commands);
+/* Sets context->submission_macs by the time that a submission of so many took, while the queue is locked. */
+void tilefold_vulkan_learn_pace(tilefold_vulkan_context *context, int64_t macs, int64_t nanoseconds);
 /* Timestamps around what is recorded in between, and the seconds between them once it has run. */
 void tilefold_vulkan_begin_time(const tilefold_vulkan_context *context, VkCommandBuffer commands);
 void tilefold_vulkan_end_time(const tilefold_vulkan_context *context, VkCommandBuffer commands);
