@@ -80,8 +80,9 @@ typedef struct tilefold_vulkan_options {
     bool float_controls_enabled; /* and with VK_KHR_shader_float_controls, or for Vulkan 1.2 or later: without, results
                                           are not known to have the CPU's bits; with, opening the context may use the queue */
     uint8_t reserved[1];
-    uint32_t queue_family;          /* a family that computes */
-    VkQueue queue;                  /* VK_NULL_HANDLE: plans can only be recorded */
+    uint32_t queue_family; /* a family that computes; the caller's buffers are this family's while they are used, where
+                                       their sharing mode is exclusive */
+    VkQueue queue;         /* VK_NULL_HANDLE: plans can only be recorded */
     void (*lock_queue)(void *user); /* called around every use of the queue; NULL: nobody else uses it meanwhile */
     void (*unlock_queue)(void *user);
     void *queue_user;

@@ -415,10 +415,23 @@ static void refuse(const tilefold_vulkan_options *vulkan) {
     assert_true(message.text[0] != '\0');
 }
 
+static PFN_vkGetInstanceProcAddr instance_functions;
+
+/* Those of an instance of Vulkan 1.0. */
+static PFN_vkVoidFunction VKAPI_CALL find_of_1_0(VkInstance instance, const char *name) {
+    return strcmp(name, "vkGetPhysicalDeviceProperties2") == 0 ? NULL : instance_functions(instance, name);
+}
+
 static void test_wrong_options(void **state) {
     (void)state;
     own_device own = own_open(true);
     tilefold_vulkan_options options = own_options(&own);
+    instance_functions = options.get_instance_proc_addr;
+    options.get_instance_proc_addr = find_of_1_0;
+    refuse(&options);
+    options = own_options(&own);
+    options.queue_family = 63; /* there is no such family */
+    refuse(&options);
     options.get_instance_proc_addr = NULL;
     refuse(&options);
     options = own_options(&own);

@@ -151,12 +151,16 @@ static tilefold_status find_device(tilefold_vulkan_context *context, int32_t ind
     return TILEFOLD_OK;
 }
 
-/* The queue's family may have no timestamps, or short ones. */
-static void check_timestamps(tilefold_vulkan_context *context) {
-    VkQueueFamilyProperties families[16] = {{0}};
+static VkQueueFamilyProperties get_family(const tilefold_vulkan_context *context) {
+    VkQueueFamilyProperties families[64] = {{0}}, none = {0};
     uint32_t count = sizeof families / sizeof families[0];
     context->vk.GetPhysicalDeviceQueueFamilyProperties(context->physical, &count, families);
-    uint32_t bits = context->queue_family < count ? families[context->queue_family].timestampValidBits : 0;
+    return context->queue_family < count ? families[context->queue_family] : none;
+}
+
+/* The queue's family may have no timestamps, or short ones. */
+static void check_timestamps(tilefold_vulkan_context *context) {
+    uint32_t bits = get_family(context).timestampValidBits;
     context->traits.timestamp_mask = bits < 64 ? (UINT64_C(1) << bits) - 1 : UINT64_MAX;
     if (bits == 0) context->traits.timestamp_seconds = 0;
 }
@@ -181,9 +185,13 @@ static tilefold_status make_device(tilefold_vulkan_context *context, const tilef
     return TILEFOLD_OK;
 }
 
-static void adopt_device(tilefold_vulkan_context *context, const tilefold_vulkan_options *options) {
+static tilefold_status adopt_device(tilefold_vulkan_context *context, const tilefold_vulkan_options *options,
+                                    tilefold_message *message) {
     context->physical = options->physical_device;
     context->queue_family = options->queue_family;
+    if (!(get_family(context).queueFlags & VK_QUEUE_COMPUTE_BIT))
+        return tilefold_fail(message, TILEFOLD_INVALID_ARGUMENT, "queue family %u of the device does not compute",
+                             (unsigned)options->queue_family);
     get_traits(context, options->limits);
     context->traits.storage16 = context->traits.storage16 && options->storage_16bit_enabled;
     if (options->external_memory_host_enabled)
@@ -196,6 +204,7 @@ static void adopt_device(tilefold_vulkan_context *context, const tilefold_vulkan
     context->lock_queue = options->lock_queue;
     context->unlock_queue = options->unlock_queue;
     context->queue_user = options->queue_user;
+    return TILEFOLD_OK;
 }
 
 static void close_device(tilefold_vulkan_context *context) {
@@ -237,7 +246,7 @@ static tilefold_status open_vulkan(tilefold_context *context, const tilefold_con
     if (status) return status;
     vulkan->owns_instance = !wanted.device;
     if (wanted.device)
-        adopt_device(vulkan, &wanted);
+        status = adopt_device(vulkan, &wanted, message);
     else
         status = make_device(vulkan, &context->allocator, options->device_index, wanted.limits, message);
     if (!status)

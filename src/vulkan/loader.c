@@ -35,6 +35,11 @@ tilefold_status tilefold_vulkan_fail(tilefold_message *message, VkResult result,
         return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "Vulkan: %s: out of host memory", what);
     case VK_ERROR_OUT_OF_DEVICE_MEMORY:
         return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "Vulkan: %s: out of device memory", what);
+    case VK_ERROR_TOO_MANY_OBJECTS:
+    case VK_ERROR_OUT_OF_POOL_MEMORY:
+    case VK_ERROR_FRAGMENTED_POOL:
+        return tilefold_fail(message, TILEFOLD_OUT_OF_MEMORY, "Vulkan: %s: the driver has no more objects of a kind",
+                             what);
     case VK_ERROR_DEVICE_LOST:
         return tilefold_fail(message, TILEFOLD_DEVICE_LOST, "Vulkan: %s: the device was lost", what);
     case VK_ERROR_INITIALIZATION_FAILED:
@@ -67,11 +72,16 @@ static void load_global(tilefold_vulkan_functions *vk) {
 #include "functions.h"
 }
 
-static void load_instance(tilefold_vulkan_functions *vk, VkInstance instance) {
+/* The name of a function that is not there, as one of Vulkan 1.1 is not for an instance of 1.0; or NULL. */
+static const char *load_instance(tilefold_vulkan_functions *vk, VkInstance instance) {
+    const char *missing = NULL;
 #define GLOBAL(name)
-#define INSTANCE(name) FIND(name);
+#define INSTANCE(name)                                                                                                 \
+    FIND(name);                                                                                                        \
+    if (!vk->name) missing = "vk" #name;
 #define DEVICE(name)
 #include "functions.h"
+    return missing;
 }
 
 void tilefold_vulkan_load_device(tilefold_vulkan_functions *vk, VkDevice device) {
@@ -121,9 +131,13 @@ tilefold_status tilefold_vulkan_load(tilefold_vulkan_functions *vk, PFN_vkGetIns
     *vk = (tilefold_vulkan_functions){.GetInstanceProcAddr = get};
     if (!get && !open_library(vk))
         return tilefold_fail(message, TILEFOLD_NO_DEVICE, "no Vulkan here: %s cannot be loaded", libraries[0]);
-    tilefold_status status = *instance ? TILEFOLD_OK : make_instance(vk, instance, message);
-    if (!status) load_instance(vk, *instance);
-    return status;
+    bool given = *instance != VK_NULL_HANDLE;
+    tilefold_status status = given ? TILEFOLD_OK : make_instance(vk, instance, message);
+    const char *missing = status ? NULL : load_instance(vk, *instance);
+    if (!missing) return status;
+    if (!given && vk->DestroyInstance) vk->DestroyInstance(*instance, NULL);
+    return tilefold_fail(message, given ? TILEFOLD_INVALID_ARGUMENT : TILEFOLD_NO_DEVICE,
+                         "the Vulkan instance has no %s: it must be of version 1.1 or later", missing);
 }
 
 /* ---------------------------------------------------------------------------------------------------- devices ---- */
