@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bands.h"
 #include "commands.h"
 #include "error.h"
 #include "npy.h"
@@ -132,12 +133,27 @@ static size_t array_bytes(const tilefold_cli_array *array) {
     return array->mapping_bytes - (size_t)((const char *)array->data - (const char *)array->mapping);
 }
 
+/* On the CPU, in bands. */
+static tilefold_status execute_bands(conv_run *run, const tilefold_execution *execution,
+                                     tilefold_cli_progress *progress, int *write_error, tilefold_message *message) {
+    tilefold_cli_band_run bands = {
+        .plan = run->plan,
+        .problem = &run->problem,
+        .execution = execution,
+        .progress = progress,
+        .input = {run->input.mapping, run->input.mapping_bytes, -1},
+        .output = {run->output.memory, run->output.bytes, run->output.file},
+    };
+    return tilefold_cli_execute_bands(&bands, write_error, message);
+}
+
 static int execute(conv_run *run) {
     tilefold_message message;
     if (run->packed && tilefold_pack_weight(run->plan, run->weight.data, array_bytes(&run->weight), run->packed,
                                             (size_t)run->info.packed_weight_bytes, &message) != TILEFOLD_OK) {
         return tilefold_cli_fail("%s: %s", run->options->weight_path, message.text);
     }
+    int write_error = 0;
     tilefold_cli_progress progress;
     tilefold_execution execution;
     tilefold_execution_init(&execution);
@@ -156,11 +172,15 @@ static int execute(conv_run *run) {
     execution.progress_user = &progress;
 
     tilefold_cli_progress_begin(&progress, run->options->quiet);
-    tilefold_status status = tilefold_execute(run->plan, &execution, &message);
+    tilefold_status status = run->info.device == TILEFOLD_CPU
+                                 ? execute_bands(run, &execution, &progress, &write_error, &message)
+                                 : tilefold_execute(run->plan, &execution, &message);
     run->seconds = tilefold_cli_clock() - progress.begun;
     tilefold_cli_progress_end(&progress);
     if (tilefold_cli_interrupted()) return tilefold_cli_fail("interrupted");
     if (status != TILEFOLD_OK) return tilefold_cli_fail("%s: %s", run->options->input_path, message.text);
+    if (write_error)
+        return tilefold_cli_fail("%s: cannot write it: %s", run->options->output_path, strerror(write_error));
     return TILEFOLD_CLI_OK;
 }
 

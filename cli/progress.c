@@ -17,7 +17,15 @@ enum { WIDTH_UNKNOWN = 80, MOST_WIDTH = 120 };
 
 void tilefold_cli_progress_begin(tilefold_cli_progress *progress, bool quiet) {
     double now = tilefold_cli_clock();
-    *progress = (tilefold_cli_progress){.wanted = !quiet && tilefold_cli_is_terminal(), .begun = now, .printed = now};
+    *progress = (tilefold_cli_progress){.wanted = !quiet && tilefold_cli_is_terminal(),
+                                        .begun = now,
+                                        .printed = now,
+                                        .bands = 1};
+}
+
+void tilefold_cli_progress_band(tilefold_cli_progress *progress, int64_t band, int64_t bands) {
+    progress->band = band;
+    progress->bands = bands;
 }
 
 /* Characters that fit a line without the terminal beginning another one. Asked every time, since windows change. */
@@ -68,11 +76,15 @@ static void add_time_left(progress_line *line, double seconds) {
 }
 
 /* What matters most comes first, so that a narrow terminal shows that. */
-static void compose(progress_line *line, int64_t done, int64_t total, double elapsed) {
-    double share = (double)done / (double)total;
+static void compose(progress_line *line, const tilefold_cli_progress *progress, int64_t done, int64_t total,
+                    double elapsed) {
+    double share = ((double)progress->band + (double)done / (double)total) / (double)progress->bands;
     add_part(line, "%3.0f %%", 100 * share);
-    if (done > 0) add_time_left(line, elapsed / share - elapsed);
-    add_part(line, "  %" PRId64 " of %" PRId64 " tiles", done, total);
+    if (share > 0) add_time_left(line, elapsed / share - elapsed);
+    if (progress->bands > 1)
+        add_part(line, "  %" PRId64 " of %" PRId64 " bands", progress->band, progress->bands);
+    else
+        add_part(line, "  %" PRId64 " of %" PRId64 " tiles", done, total);
     add_part(line, ", %.1f s", elapsed);
 }
 
@@ -85,7 +97,7 @@ bool tilefold_cli_progress_step(void *user, int64_t done, int64_t total) {
     progress->printed = now;
     progress->shown = true;
     progress_line line = {.width = line_width()};
-    compose(&line, done, total, now - progress->begun);
+    compose(&line, progress, done, total, now - progress->begun);
     fprintf(stderr, "\r%s\033[K", line.text);
     return true;
 }

@@ -34,10 +34,29 @@ static int occupy_standard_streams(void) {
     return file < 0 ? tilefold_cli_fail("cannot open /dev/null") : TILEFOLD_CLI_OK;
 }
 
+enum { STACK_BYTES = 256 << 10, LEAST_STACK_BYTES = 64 << 10 };
+
+/* A stack that ends too early would end the process without a word. The main thread's grows up to a limit that may be raised as
+ * long as the hard one allows it. */
+static int make_sure_of_stack(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= STACK_BYTES)
+        return TILEFOLD_CLI_OK;
+    rlim_t most = limit.rlim_max;
+    limit.rlim_cur = most == RLIM_INFINITY || most > STACK_BYTES ? STACK_BYTES : most;
+    bool raised = setrlimit(RLIMIT_STACK, &limit) == 0;
+    if (raised && limit.rlim_cur >= LEAST_STACK_BYTES) return TILEFOLD_CLI_OK;
+    static const char text[] = "tilefold: error: a stack of less than 64 KiB is too small: see ulimit -s\n";
+    ssize_t written = write(STDERR_FILENO, text, sizeof text - 1); /* printf() needs more stack than there may be */
+    (void)written;
+    return TILEFOLD_CLI_FAILED;
+}
+
 int tilefold_cli_begin_process(int *argc, char ***argv) {
     (void)argc, (void)argv;
     signal(SIGPIPE, SIG_IGN);
-    return occupy_standard_streams();
+    int status = make_sure_of_stack();
+    return status == TILEFOLD_CLI_OK ? occupy_standard_streams() : status;
 }
 
 bool tilefold_cli_can_print(void) {

@@ -39,7 +39,8 @@
  * tilefold_convolve() plans, packs, executes and releases in one call. An engine that runs the same problem more than
  * once does those steps itself, with memory of its own: tilefold_plan_create(), tilefold_plan_get_info(),
  * tilefold_pack_weight(), tilefold_execute(). One that has only parts of the input at a time, or wants only parts of the
- * output, asks tilefold_input_window() and calls tilefold_execute_window().
+ * output, asks tilefold_input_window() and calls tilefold_execute_window(); arrays larger than memory go band by band:
+ * tilefold_band().
  *
  * THE OPERATION. Per spatial axis: size I, kernel K, stride S, dilation D, input dilation L, padding P0 (begin) and P1
  * (end); C input and O output channels in G groups (a channel c and an output o meet only within one group):
@@ -570,6 +571,29 @@ TILEFOLD_API tilefold_status tilefold_execute_resized(const tilefold_plan *plan,
 TILEFOLD_API tilefold_status tilefold_execute_window(const tilefold_plan *plan, const tilefold_problem *problem,
                                                      const tilefold_window *output, const tilefold_execution *execution,
                                                      tilefold_message *message);
+
+/* The output of a problem in bands, windows that hold every output once, for arrays that are larger than memory: mapped files whose
+ * pages are read ahead of a band and dropped behind it, or pieces that are read and written by themselves. Band number `index` of
+ * *bands, of which there is at least one, becomes *band. problem is the plan's, or one that tilefold_execute_resized() would take.
+ *
+ *     for (int64_t i = 0, bands = 1; i < bands; i++) {
+ *         tilefold_band(plan, problem, 64 << 20, i, &band, &bands, &message);
+ *         tilefold_input_window(problem, &band, &input, &weight, &message);
+ *         ... make sure of the input window, and perhaps begin to read that of the next band
+ *         tilefold_execute_window(plan, problem, &band, &execution, &message);
+ *         ... write the band, forget the inputs before the next one's
+ *     }
+ *
+ * A band has all channels, and takes at most most_bytes, its outputs and its input window counted: several images, or of one image
+ * a stretch along the first spatial axis; where one output along that axis is too much already, one along it and a stretch of
+ * the next. Where a single output of all channels takes more than most_bytes, a band is one (of axes along which math = FAST computes
+ * blocks of 4, one block; all of the output, for tilefold_execute(), where no window has its last blocks whole). Bands follow one
+ * another along the first axis, then along the others, then come the next images: so along the first axis each input is in the
+ * windows of neighbouring bands only, and those of images and of stretches of the first axis are each read once but for the halo.
+ * Allocates nothing. INVALID_ARGUMENT for most_bytes below 1, an index that no band has, and as tilefold_execute_resized(). */
+TILEFOLD_API tilefold_status tilefold_band(const tilefold_plan *plan, const tilefold_problem *problem,
+                                           int64_t most_bytes, int64_t index, tilefold_window *band, int64_t *bands,
+                                           tilefold_message *message);
 
 /* Plans, packs, executes and releases, with memory from the context's allocator. bias is NULL where bias_type is NONE, and only
  * there. Errors are those of the functions it calls. */

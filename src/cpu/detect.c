@@ -11,7 +11,6 @@
 #endif
 #if defined(TILEFOLD_HAVE_CPUINFO)
 #include <cpuinfo.h>
-#include <unistd.h>
 #endif
 
 #include "../platform.h"
@@ -125,8 +124,10 @@ static void ask_cpuinfo_cache(const struct cpuinfo_cache *cache, bool per_core, 
 
 static bool ask_cpuinfo(void) {
 #if defined(__linux__)
-    /* Without it cpuinfo complains on standard error, where a program's own words belong. */
-    if (access("/proc/cpuinfo", R_OK) != 0) return false;
+    /* Without it, or a descriptor for it, cpuinfo complains on standard error, where a program's own words belong. */
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    if (!file) return false;
+    fclose(file);
 #endif
     if (!cpuinfo_initialize()) return false;
     bool avx2 = cpuinfo_has_x86_avx2() && cpuinfo_has_x86_fma3() && cpuinfo_has_x86_f16c();
