@@ -241,6 +241,28 @@ static void check_product_rows(scene *s, const tilefold_cpu_kernels *table, int 
     tile_end(&t, table, "product_rows");
 }
 
+/* Rows as far apart as may be, also none or backwards; steps anywhere. */
+static void check_product_steps(scene *s, const tilefold_cpu_kernels *table, int nv, int mr, int64_t k) {
+    tile t;
+    int nr = nv * table->lanes;
+    tile_begin(s, &t, table->lanes, mr, nr);
+    int64_t stride = rng_range(&s->random, -20, 20), span = (mr - 1) * (stride < 0 ? -stride : stride);
+    const float *a = new_floats(s, span + 30), *b = new_floats(s, 40 + nr);
+    tilefold_step *steps = new_array(s, k, sizeof *steps);
+    for (int64_t p = 0; p < k; p++) {
+        steps[p].a = (int32_t)rng_range(&s->random, 0, 29);
+        steps[p].b = (int32_t)rng_range(&s->random, 0, 40);
+    }
+    if (stride < 0) a += span;
+
+    for (int64_t p = 0; p < k; p++)
+        for (int i = 0; i < mr; i++)
+            for (int j = 0; j < nr; j++)
+                t.sums[i][j] = fmaf(a[steps[p].a + i * stride], b[steps[p].b + j], t.sums[i][j]);
+    table->product_steps[nv - 1][mr - 1](steps, k, a, stride, b, &t.io);
+    tile_end(&t, table, "product_steps");
+}
+
 static void check_depthwise(scene *s, const tilefold_cpu_kernels *table, tilefold_type type, int nv, int pixels,
                             int64_t taps) {
     tile t;
@@ -700,6 +722,7 @@ static void test_tables(void **state) {
                 bool there = mr <= table->max_rows[nv - 1];
                 assert_int_equal(table->product[nv - 1][mr - 1] != NULL, there);
                 assert_int_equal(table->product_rows[nv - 1][mr - 1] != NULL, there);
+                assert_int_equal(table->product_steps[nv - 1][mr - 1] != NULL, there);
             }
             for (int pixels = 1; pixels <= TILEFOLD_MAX_PIXELS; pixels++)
                 assert_int_equal(table->depthwise_pixels[nv - 1][pixels - 1] != NULL,
@@ -728,7 +751,7 @@ static void test_machine(void **state) {
 int main(int argc, char **argv) {
     find_tables();
     if (argc == 2 && strcmp(argv[1], "--bench") == 0) return bench_kernels(tables, table_count);
-    static product_check packed = check_product, rows = check_product_rows;
+    static product_check packed = check_product, rows = check_product_rows, listed = check_product_steps;
     static run_check load = check_load_run, transpose = check_transpose_rows, store = check_store_run,
                      copy = check_copy_rows, turn = check_store_transposed;
     const struct CMUnitTest tests[] = {
@@ -738,6 +761,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_rounding),
         {"test_product", test_tiles, NULL, NULL, &packed},
         {"test_product_rows", test_tiles, NULL, NULL, &rows},
+        {"test_product_steps", test_tiles, NULL, NULL, &listed},
         cmocka_unit_test(test_depthwise),
         cmocka_unit_test(test_depthwise_row),
         cmocka_unit_test(test_depthwise_plane),

@@ -60,6 +60,7 @@ extern const tilefold_cpu_algorithm *const tilefold_cpu_algorithms[];
 
 extern const tilefold_cpu_algorithm tilefold_cpu_unfold, tilefold_cpu_in_place, tilefold_cpu_copied_rows,
     tilefold_cpu_halo, tilefold_cpu_direct, tilefold_cpu_depthwise, tilefold_cpu_depthwise_pixels,
-    tilefold_cpu_depthwise_row, tilefold_cpu_depthwise_plane, tilefold_cpu_grouped_row, tilefold_cpu_winograd;
+    tilefold_cpu_depthwise_row, tilefold_cpu_depthwise_plane, tilefold_cpu_grouped_row, tilefold_cpu_few_channels,
+    tilefold_cpu_winograd;
 
 #endif /* TILEFOLD_CPU_ALGORITHM_H */

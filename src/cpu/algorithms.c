@@ -16,6 +16,7 @@ const tilefold_cpu_algorithm *const tilefold_cpu_algorithms[] = {
     &tilefold_cpu_depthwise_row,
     &tilefold_cpu_depthwise_plane,
     &tilefold_cpu_grouped_row,
+    &tilefold_cpu_few_channels,
     &tilefold_cpu_winograd,
     NULL,
 };

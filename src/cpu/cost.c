@@ -308,7 +308,9 @@ double tilefold_cpu_estimate_unfold(const shape *s, const tilefold_cpu_plan *p) 
     return cycles + weight_cycles(s, p, &z, z.tiles);
 }
 
-static double count_segments(const shape *s) {
+/* A list of steps has no segments, and where each begins is loaded. */
+static double count_segments(const shape *s, const tilefold_cpu_plan *p) {
+    if (p->stepped) return 0;
     return (double)s->taps * ceil_div((double)s->geometry->in_channels, TILEFOLD_CHANNEL_BLOCK);
 }
 
@@ -325,7 +327,7 @@ static double rows_cycles(const shape *s, const tilefold_cpu_plan *p, double con
                  .call_bytes = (z.m / calls + around) * outer * channels * 4,
                  .box_bytes = z.tile_positions * (1 + (outer - 1) / 2) * channels * 4,
                  .extra_loads = 0.5,
-                 .segments = count_segments(s),
+                 .segments = count_segments(s, p),
                  .conflicts = conflicts};
     double cycles = all_product_cycles(s, p, &z, &o);
     cycles += z.m * (double)s->taps * z.column_tiles * ceil_div(z.blocks, fmax(1, (double)s->taps)) * pointer_cycles;
@@ -367,11 +369,30 @@ double tilefold_cpu_estimate_halo(const shape *s, const tilefold_cpu_plan *p) {
                  .box_calls = calls / boxes,
                  .call_bytes = lines * 64 * outer * block,
                  .box_bytes = plane * block * 4,
-                 .segments = count_segments(s),
+                 .extra_loads = p->stepped ? 2.0 / p->mr : 0,
+                 .segments = count_segments(s, p),
                  .conflicts = 1};
     double cycles = all_product_cycles(s, p, &z, &o);
     cycles += boxes * z.column_tiles * channels * (plane * copy + plane_cycles);
     cycles += z.m * z.n * store_cycles(s, p, fmin(z.m / calls, run));
+    return cycles + weight_cycles(s, p, &z, boxes);
+}
+
+double tilefold_cpu_estimate_few_channels(const shape *s, const tilefold_cpu_plan *p, int64_t rows, int64_t count,
+                                          double floats) {
+    sizes z = get_sizes(s, p);
+    double boxes = ceil_div(z.m, (double)(rows * count)), row_calls = ceil_div((double)count, p->operand_width);
+    double calls = z.m / (double)count * row_calls;
+    bool runs = s->geometry->in_axis[2] == s->geometry->in_channels;
+    operand o = {.calls = calls,
+                 .box_calls = calls / boxes,
+                 .call_bytes = floats / (double)rows / row_calls * 4,
+                 .box_bytes = floats * 4,
+                 .extra_loads = 2.0 / p->mr,
+                 .conflicts = 1};
+    double cycles = product_cycles(s, p, &z, &o);
+    cycles += boxes * z.column_tiles * floats * (runs ? side_by_side : turned_by_few).element;
+    cycles += z.m * z.n * store_cycles(s, p, fmin(z.m / calls, (double)count));
     return cycles + weight_cycles(s, p, &z, boxes);
 }
 

@@ -26,6 +26,9 @@ double tilefold_cpu_estimate_unfold(const tilefold_cpu_shape *shape, const tilef
 double tilefold_cpu_estimate_rows(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan);
 /* With `copied` positions of the input copied for each output position. */
 double tilefold_cpu_estimate_copied_rows(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan, double copied);
+/* Boxes of so many rows of so many positions, which each copy so many floats. */
+double tilefold_cpu_estimate_few_channels(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan, int64_t rows,
+                                          int64_t count, double floats);
 double tilefold_cpu_estimate_halo(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan);
 double tilefold_cpu_estimate_depthwise(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan);
 double tilefold_cpu_estimate_depthwise_pixels(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan);

@@ -67,6 +67,7 @@ typedef struct tilefold_cpu_plan {
     bool folds_innermost;    /* columns of a class run (fz, fy, o, fx) in place of (fz, fy, fx, o) */
     bool prepacked;
     bool cut;              /* some sum is cut into blocks */
+    bool stepped;          /* kernels walk a list of steps in place of segments: their runs would be short */
     bool overlaps;         /* a last weight panel that is not full begins earlier instead, and repeats some columns */
     int32_t mr, nv, nr;    /* the largest tile used */
     int32_t operand_width; /* positions in one kernel call: mr or nr */

@@ -105,16 +105,9 @@ static void build(tilefold_product *p) {
 }
 
 static void panel(tilefold_product *p, int64_t index, tilefold_position_panel *panel) {
-    int64_t row = index / p->row_panels, at = index % p->row_panels, length = row_length(p);
-    int64_t begin, end;
-    if (p->plan->positions_in_lanes) {
-        begin = at * p->plan->operand_width;
-        end = tilefold_min(length, begin + p->plan->operand_width);
-    } else { /* as even as can be */
-        begin = at * length / p->row_panels;
-        end = (at + 1) * length / p->row_panels;
-    }
-    panel->count = end - begin;
+    tilefold_row_run run = tilefold_product_place_in_row(p, index, row_length(p));
+    int64_t row = run.row, begin = run.begin;
+    panel->count = run.end - begin;
     panel->step = p->halo.plane;
     panel->values = (const float *)p->arena + row * p->halo.outer[1].position_rows * p->halo.pitch + begin;
     if (p->halo.flat) {
@@ -186,6 +179,7 @@ static bool lay_out(const tilefold_cpu_shape *shape, tilefold_cpu_plan *plan) {
     if (floats > INT64_MAX / 8) return false;
     /* Kernel calls of a box; other parts' rows may be cut otherwise, never into more calls than positions. */
     per_row = tilefold_ceil_div(count, plan->operand_width);
+    plan->stepped = tilefold_product_is_stepped(shape->geometry, plan, floats);
     int64_t panels = tilefold_max(rows * per_row, tilefold_ceil_div(plan->tiling.positions, plan->operand_width));
     return tilefold_product_lay_out(plan, tilefold_round_up(floats * (int64_t)sizeof(float), TILEFOLD_ARENA_ALIGNMENT),
                                     1, panels, tilefold_product_max_segments(&plan->block), 0);

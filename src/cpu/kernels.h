@@ -69,6 +69,16 @@ typedef void (*tilefold_product_kernel)(const tilefold_segment *segments, int64_
 typedef void (*tilefold_product_rows_kernel)(const tilefold_segment *segments, int64_t count, const float *const *rows,
                                              const float *b, const tilefold_tile_io *io);
 
+/* The product of a sum whose runs are short: where either side is at each step is listed, and the broadcast side's rows lie evenly
+ * apart, so that they can be windows that overlap.
+ *     for p in 0..count: for i in 0..mr: for j in 0..nr:
+ *         acc[i][j] = fma(a[steps[p].a + i*a_stride], b[steps[p].b + j], acc[i][j]) */
+typedef struct tilefold_step {
+    int32_t a, b;
+} tilefold_step;
+typedef void (*tilefold_product_steps_kernel)(const tilefold_step *steps, int64_t count, const float *a,
+                                              ptrdiff_t a_stride, const float *b, const tilefold_tile_io *io);
+
 /* Depthwise, lanes = channels. rows[t*pixels + i] points at the channels of tap t for pixel i, elements of the kernel's
  * type; weights are fp32.
  *     for t in 0..taps: for i in 0..pixels: for j in 0..nr:
@@ -181,8 +191,9 @@ typedef struct tilefold_cpu_kernels {
     tilefold_isa isa;
     int32_t lanes;                          /* floats in a vector */
     int32_t max_rows[TILEFOLD_MAX_VECTORS]; /* [nv-1]: the largest mr there is a kernel for, 0 for none */
-    tilefold_product_kernel product[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS];           /* [nv-1][mr-1] */
-    tilefold_product_rows_kernel product_rows[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS]; /* [nv-1][mr-1] */
+    tilefold_product_kernel product[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS];             /* [nv-1][mr-1] */
+    tilefold_product_rows_kernel product_rows[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS];   /* [nv-1][mr-1] */
+    tilefold_product_steps_kernel product_steps[TILEFOLD_MAX_VECTORS][TILEFOLD_MAX_ROWS]; /* [nv-1][mr-1] */
     int32_t max_pixels[TILEFOLD_MAX_VECTORS]; /* [nv-1]: the most pixels there is a depthwise kernel for */
     tilefold_depthwise_kernel depthwise[TILEFOLD_TYPES][TILEFOLD_MAX_VECTORS]
                                        [TILEFOLD_MAX_PIXELS]; /* [type][nv-1][px-1] */

@@ -5,6 +5,7 @@
 #include "tile_lists.h"
 
 #include <immintrin.h>
+#include <math.h>
 
 typedef __m512 vector;
 

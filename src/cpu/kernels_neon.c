@@ -10,6 +10,7 @@
 #include "tile_lists.h"
 
 #include <arm_neon.h>
+#include <math.h>
 
 typedef float32x4_t vector;
 

@@ -60,6 +60,17 @@ ALWAYS_INLINE void product(int nv, int mr, const tilefold_segment *segments, int
     store_tile(nr, mr, acc, io);
 }
 
+ALWAYS_INLINE void product_steps(int nv, int mr, const tilefold_step *steps, int64_t count, const float *a,
+                                 ptrdiff_t a_stride, const float *b, const tilefold_tile_io *io) {
+    const int nr = nv * LANES;
+    float acc[MAX_MR][MAX_NR];
+    load_tile(nr, mr, acc, io);
+    for (const tilefold_step *s = steps; s < steps + count; s++)
+        for (int i = 0; i < mr; i++)
+            for (int j = 0; j < nr; j++) acc[i][j] = fmaf(a[s->a + i * a_stride], b[s->b + j], acc[i][j]);
+    store_tile(nr, mr, acc, io);
+}
+
 ALWAYS_INLINE void product_rows(int nv, int mr, const tilefold_segment *segments, int64_t count,
                                 const float *const *rows, const float *b, const tilefold_tile_io *io) {
     const int nr = nv * LANES;

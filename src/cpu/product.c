@@ -46,6 +46,7 @@ static tilefold_product begin_product(const tilefold_cpu_work *work, const tilef
     tilefold_product p = {.work = work, .plan = plan, .tile = tile, .operand = operand, .arena = arena};
     p.taps = tilefold_part_taps(tile);
     p.segments = (tilefold_segment *)(arena + plan->arena.segments);
+    p.steps = (tilefold_step *)(p.segments + 2 * tilefold_product_max_segments(&plan->block));
     p.side = *tile;
     if (!geometry->merged) enter_side(&p);
     return p;
@@ -113,10 +114,12 @@ static void point_segments_at_weights(tilefold_product *p, int64_t width) {
     }
     p->segment_width = width;
     p->met_count = -1;
+    p->stepped_segments = NULL;
 }
 
 /* Copies the segments of the taps that are met behind the block's; returns how many. */
-static int64_t copy_met(const tilefold_product *p) {
+static int64_t copy_met(tilefold_product *p) {
+    p->stepped_segments = NULL;
     const tilefold_axis_part *part = p->tile->part;
     tilefold_segment *out = p->segments + p->segment_count;
     int64_t count = 0, row = p->met_end[2] - p->met_begin[2];
@@ -200,16 +203,68 @@ void tilefold_product_place_panel(tilefold_product *p, int64_t index, tilefold_p
     skip_positions(&p->next, p->tile, panel->count);
 }
 
+tilefold_row_run tilefold_product_place_in_row(tilefold_product *p, int64_t index, int64_t length) {
+    if (index == 0) {
+        p->next_row = p->next_begin = p->carry = 0;
+        p->each = length / p->row_panels;
+        p->rest = length % p->row_panels;
+    }
+    tilefold_row_run run = {.row = p->next_row, .begin = p->next_begin};
+    if (p->plan->positions_in_lanes) {
+        run.end = tilefold_min(length, run.begin + p->plan->operand_width);
+    } else {
+        p->carry += p->rest;
+        bool more = p->carry >= p->row_panels;
+        if (more) p->carry -= p->row_panels;
+        run.end = run.begin + p->each + more;
+    }
+    p->next_begin = run.end;
+    if (run.end == length) p->next_row++, p->next_begin = p->carry = 0;
+    return run;
+}
+
 static int64_t vectors_for(const tilefold_cpu_plan *plan, int64_t count) {
     return (count + plan->kernels->lanes - 1) / plan->kernels->lanes;
 }
 
-static void call_kernel(const tilefold_product *p, const weight_panel *panel, const tilefold_position_panel *positions,
+/* The segments' elements one by one, unless that is what the list has. */
+static void list_steps(tilefold_product *p, const tilefold_position_panel *positions, int64_t a_step, int64_t b_step) {
+    if (p->stepped_segments == positions->segments && p->stepped_count == positions->segment_count) return;
+    tilefold_step *out = p->steps;
+    for (int64_t i = 0; i < positions->segment_count; i++) {
+        const tilefold_segment *segment = &positions->segments[i];
+        for (int64_t k = 0; k < segment->count; k++)
+            *out++ = (tilefold_step){(int32_t)(segment->a + k * a_step), (int32_t)(segment->b + k * b_step)};
+    }
+    p->stepped_segments = positions->segments;
+    p->stepped_count = positions->segment_count;
+    p->step_count = out - p->steps;
+}
+
+static void call_stepped(tilefold_product *p, const weight_panel *panel, const tilefold_position_panel *positions,
+                         const tilefold_tile_io *io) {
+    const tilefold_cpu_kernels *kernels = p->plan->kernels;
+    bool in_lanes = p->plan->positions_in_lanes;
+    list_steps(p, positions, in_lanes ? panel->width : positions->step, in_lanes ? positions->step : panel->width);
+    if (in_lanes)
+        kernels->product_steps[vectors_for(p->plan, positions->count) - 1][panel->count - 1](p->steps, p->step_count,
+                                                                                             panel->values, 1,
+                                                                                             positions->values, io);
+    else
+        kernels->product_steps[panel->width / kernels->lanes - 1][positions->count - 1](p->steps, p->step_count,
+                                                                                        positions->values,
+                                                                                        positions->apart, panel->values,
+                                                                                        io);
+}
+
+static void call_kernel(tilefold_product *p, const weight_panel *panel, const tilefold_position_panel *positions,
                         const tilefold_tile_io *io) {
     const tilefold_cpu_kernels *kernels = p->plan->kernels;
     const tilefold_segment *segments = positions->segments;
     int64_t count = positions->segment_count;
-    if (p->plan->positions_in_lanes)
+    if (p->plan->stepped)
+        call_stepped(p, panel, positions, io);
+    else if (p->plan->positions_in_lanes)
         kernels->product[vectors_for(p->plan, positions->count) - 1][panel->count - 1](segments, count, panel->values,
                                                                                        panel->width, positions->values,
                                                                                        positions->step, io);
@@ -244,8 +299,8 @@ static void fetch_next_panel(const tilefold_product *p, const weight_panel *pane
 }
 
 /* One panel of positions by one weight panel. Sums of blocks before the last are left in `partial`. */
-static void multiply_panels(const tilefold_product *p, const weight_panel *panel,
-                            const tilefold_position_panel *positions, int64_t at, float *partial) {
+static void multiply_panels(tilefold_product *p, const weight_panel *panel, const tilefold_position_panel *positions,
+                            int64_t at, float *partial) {
     const tilefold_cpu_plan *plan = p->plan;
     bool in_lanes = plan->positions_in_lanes;
     float *stage = (float *)(p->arena + plan->arena.stage), *direct = NULL;
@@ -298,6 +353,7 @@ static void multiply_block(tilefold_product *p) {
         for (int64_t at = 0; at < p->panels; at++, partial += (int64_t)plan->mr * plan->nr) {
             tilefold_position_panel positions;
             positions.next = NULL;
+            positions.apart = 1;
             p->operand->panel(p, at, &positions);
             multiply_panels(p, &panel, &positions, at, partial);
         }
@@ -378,6 +434,18 @@ void tilefold_product_choose_tile(const tilefold_cpu_shape *shape, int32_t vecto
     plan->weight_width = positions_in_lanes ? plan->mr : plan->nr;
 }
 
+/* Segments are a tap's channels: each costs as much as a few steps. Steps are 32 bits into either side. */
+bool tilefold_product_is_stepped(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan,
+                                 int64_t operand_floats) {
+    enum { MOST_STEPS = 1024 };
+    return !plan->cut && geometry->in_channels <= TILEFOLD_FEW_CHANNELS && operand_floats <= INT32_MAX &&
+           plan->block.taps <= MOST_STEPS / plan->block.channels;
+}
+
+static int64_t steps_bytes(const tilefold_cpu_plan *plan) {
+    return plan->stepped ? plan->block.taps * plan->block.channels * (int64_t)sizeof(tilefold_step) : 0;
+}
+
 static int64_t align(int64_t bytes) { return tilefold_round_up(bytes, TILEFOLD_ARENA_ALIGNMENT); }
 
 bool tilefold_product_lay_out(tilefold_cpu_plan *plan, int64_t operand_bytes, int64_t panels, int64_t position_panels,
@@ -394,7 +462,7 @@ bool tilefold_product_lay_out(tilefold_cpu_plan *plan, int64_t operand_bytes, in
         return false;
     if (!tilefold_add(at, partial, &at) || at > INT64_MAX / 4) return false;
     arena->segments = at;
-    at += align(2 * segments * (int64_t)sizeof(tilefold_segment));
+    at += align(2 * segments * (int64_t)sizeof(tilefold_segment) + steps_bytes(plan));
     arena->weight = at;
     if (!plan->prepacked)
         at += align(plan->block.taps * plan->block.channels * plan->weight_width * (int64_t)sizeof(float));

@@ -47,10 +47,17 @@ typedef struct tilefold_product {
     int64_t segment_width;                                    /* weight panel width that the segments are for */
     int64_t met_begin[TILEFOLD_AXES], met_end[TILEFOLD_AXES]; /* taps that a panel's own segments are of */
     int64_t met_count;                                        /* of those; -1 where there are none yet */
+    /* where the plan is stepped: the steps that the segments of the last call stand for; none yet where NULL */
+    tilefold_step *steps;
+    const tilefold_segment *stepped_segments;
+    int64_t stepped_count, step_count;
     /* the operand's own state, for the box */
     tilefold_axis_part box_part[TILEFOLD_AXES];
     tilefold_halo_layout halo;
     int64_t row_panels; /* kernel calls to a row of the box */
+    int64_t next_row;   /* of the box, and where in it the next panel begins */
+    int64_t next_begin;
+    int64_t window_row; /* floats of a row of the copy */
 } tilefold_product;
 
 /* Some positions of the box, side by side in a row unless the kind says otherwise. */
@@ -58,7 +65,8 @@ typedef struct tilefold_position_panel {
     tilefold_cursor at;
     int64_t count;
     const void *values;
-    int64_t step;                     /* floats from one k to the next, within a segment */
+    int64_t step;  /* floats from one k to the next, within a segment */
+    int64_t apart; /* floats from one position to the next, in rows and by steps; else they are neighbours */
     const tilefold_segment *segments; /* the block's, or fewer where padding is left out */
     int64_t segment_count;
     const char *next; /* what the next panel reads that this one does not, where it lies in the input; or NULL */
@@ -83,6 +91,13 @@ int64_t tilefold_product_whole_tile(const tilefold_product *p, const tilefold_cu
 /* Fills in `at` and `count`; panels come in order, from 0 on. */
 void tilefold_product_place_panel(tilefold_product *p, int64_t index, tilefold_position_panel *panel);
 
+/* For kinds whose panels lie in rows of the box, `length` positions to each, in row_panels panels: which of the row's the next has,
+ * as even as can be in rows, full ones in lanes. No division: a kernel call of a short sum takes as long as a few of them. */
+typedef struct tilefold_row_run {
+    int64_t row, begin, end;
+} tilefold_row_run;
+tilefold_row_run tilefold_product_place_in_row(tilefold_product *p, int64_t index, int64_t length);
+
 void tilefold_cpu_run_product(const tilefold_cpu_work *work, const tilefold_tile *tile, char *arena,
                               const tilefold_operand_kind *operand);
 
@@ -96,6 +111,11 @@ void tilefold_product_skip_padding(tilefold_product *p, tilefold_position_panel 
 
 /* The most segments a block of this size makes. There is room for twice as many, for a panel's own. */
 int64_t tilefold_product_max_segments(const tilefold_block_size *block);
+
+/* For the records: whether channels are so few, and sums so short, that steps are listed; they have a place in the arena then. */
+enum { TILEFOLD_FEW_CHANNELS = 8 };
+bool tilefold_product_is_stepped(const tilefold_geometry *geometry, const tilefold_cpu_plan *plan,
+                                 int64_t operand_floats);
 
 /* For the records: the tile of a kernel as wide as `vectors`; mr = 0 where there is none. */
 struct tilefold_cpu_shape;

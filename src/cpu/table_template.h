@@ -14,7 +14,7 @@
  *
  * and the families of kernels.h as inline functions, whose first arguments are a constant type or tile:
  *
- *     product(nv, mr, ...)   product_rows(nv, mr, ...)   depthwise(type, nv, pixels, ...)   depthwise_pixels(nv, rows, ...)
+ *     product(nv, mr, ...)   product_rows(nv, mr, ...)   product_steps(nv, mr, ...)   depthwise(type, nv, pixels, ...)   depthwise_pixels(nv, rows, ...)
  *     depthwise_row(type, taps, step, pixels, ...)       depthwise_plane(taps, step, rows, ...)
  *     grouped_row(step, pixels, ...)
  *     load_run(type, ...)    transpose_rows(type, ...)    store_run(type, ...)   copy_rows(type, ...)
@@ -37,6 +37,12 @@ TILES(TILE)
 
 #define ARGUMENTS const tilefold_segment *s, int64_t n, const float *const *r, const float *b, const tilefold_tile_io *io
 #define TILE(nv, mr) static void NAME(product_rows_##mr##x##nv)(ARGUMENTS) { product_rows(nv, mr, s, n, r, b, io); }
+TILES(TILE)
+#undef TILE
+#undef ARGUMENTS
+
+#define ARGUMENTS const tilefold_step *s, int64_t n, const float *a, ptrdiff_t p, const float *b, const tilefold_tile_io *io
+#define TILE(nv, mr) static void NAME(product_steps_##mr##x##nv)(ARGUMENTS) { product_steps(nv, mr, s, n, a, p, b, io); }
 TILES(TILE)
 #undef TILE
 #undef ARGUMENTS
@@ -126,6 +132,9 @@ const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
 #undef TILE
 #define TILE(nv, mr) .product_rows[nv - 1][mr - 1] = NAME(product_rows_##mr##x##nv),
             TILES(TILE)
+#undef TILE
+#define TILE(nv, mr) .product_steps[nv - 1][mr - 1] = NAME(product_steps_##mr##x##nv),
+                TILES(TILE)
 #undef TILE
                 .max_pixels = {MAX_PIXELS},
 #define TILE(nv, px) .depthwise[TILEFOLD_F32][nv - 1][px - 1] = NAME(depthwise_f32_##px##x##nv),

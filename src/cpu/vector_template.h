@@ -83,12 +83,13 @@ ALWAYS_INLINE void load_sums(int nv, int mr, sums acc, const tilefold_tile_io *i
 }
 
 /* The chain's end and the activation. */
-ALWAYS_INLINE vector finish(vector sum, const tilefold_tile_io *io) {
+ALWAYS_INLINE vector finish(bool clamps, vector sum, const tilefold_tile_io *io) {
     const float plus_zero = 0.0f;
-    return clamp(add(sum, broadcast(&plus_zero)), broadcast(&io->low), broadcast(&io->high));
+    vector end = add(sum, broadcast(&plus_zero));
+    return clamps ? clamp(end, broadcast(&io->low), broadcast(&io->high)) : end;
 }
 
-ALWAYS_INLINE void store_sums(int nv, int mr, sums acc, const tilefold_tile_io *io) {
+ALWAYS_INLINE void end_sums(bool clamps, int nv, int mr, sums acc, const tilefold_tile_io *io) {
     float *out = io->out;
     ptrdiff_t out_stride = io->out_stride;
     int last = (int)io->lanes - (nv - 1) * LANES; /* lanes of the last vector */
@@ -96,8 +97,8 @@ ALWAYS_INLINE void store_sums(int nv, int mr, sums acc, const tilefold_tile_io *
         UNROLL
         for (int i = 0; i < mr; i++) {
             UNROLL
-            for (int v = 0; v < nv - 1; v++) store_f32(out + v * LANES, finish(acc[i][v], io));
-            store_part_f32(out + (nv - 1) * LANES, finish(acc[i][nv - 1], io), last);
+            for (int v = 0; v < nv - 1; v++) store_f32(out + v * LANES, finish(clamps, acc[i][v], io));
+            store_part_f32(out + (nv - 1) * LANES, finish(clamps, acc[i][nv - 1], io), last);
             out += out_stride;
         }
         return;
@@ -105,9 +106,19 @@ ALWAYS_INLINE void store_sums(int nv, int mr, sums acc, const tilefold_tile_io *
     UNROLL
     for (int i = 0; i < mr; i++) {
         UNROLL
-        for (int v = 0; v < nv; v++) store_f32(out + v * LANES, finish(acc[i][v], io));
+        for (int v = 0; v < nv; v++) store_f32(out + v * LANES, finish(clamps, acc[i][v], io));
         out += out_stride;
     }
+}
+
+ALWAYS_INLINE void store_sums(int nv, int mr, sums acc, const tilefold_tile_io *io) { end_sums(true, nv, mr, acc, io); }
+
+/* For short sums, of which the clamp is a tenth. Infinite limits change nothing. */
+ALWAYS_INLINE void store_short_sums(int nv, int mr, sums acc, const tilefold_tile_io *io) {
+    if (io->low == -INFINITY && io->high == INFINITY)
+        end_sums(false, nv, mr, acc, io);
+    else
+        end_sums(true, nv, mr, acc, io);
 }
 
 ALWAYS_INLINE void load_lanes(int nv, vector lanes[TILEFOLD_MAX_VECTORS], const float *b) {
@@ -186,6 +197,45 @@ ALWAYS_INLINE void product_rows(int nv, int mr, const tilefold_segment *segments
         }
     }
     store_sums(nv, mr, acc, io);
+}
+
+/* Rows that are a multiple of `stride` from the first. Three of them share a register: its own, and one or two strides further. */
+ALWAYS_INLINE void point_at_strided(int mr, const float *first, ptrdiff_t stride, const float **base) {
+    base[0] = first;
+    UNROLL
+    for (int i = 3; i < mr; i += 3) base[i / 3] = base[i / 3 - 1] + 3 * stride;
+}
+
+ALWAYS_INLINE void product_steps(int nv, int mr, const tilefold_step *steps, int64_t count, const float *a,
+                                 ptrdiff_t a_stride, const float *b, const tilefold_tile_io *io) {
+    sums acc;
+    load_sums(nv, mr, acc, io);
+    for (const tilefold_step *end = steps + count; steps < end; steps++) {
+        const float *base[(TILEFOLD_MAX_ROWS + 2) / 3], *lanes_at = b + steps->b;
+        point_at_strided(mr, a + steps->a, a_stride, base);
+        if (mr < nv) {
+            factor row[TILEFOLD_MAX_ROWS];
+            UNROLL
+            for (int i = 0; i < mr; i++) row[i] = load_factor(base[i / 3] + i % 3 * a_stride);
+            UNROLL
+            for (int v = 0; v < nv; v++) {
+                vector lanes = load_f32(lanes_at + v * LANES);
+                if (mr > 1) HOLD(lanes);
+                UNROLL
+                for (int i = 0; i < mr; i++) acc[i][v] = multiply_add_factor(row[i], lanes, acc[i][v]);
+            }
+        } else {
+            vector lanes[TILEFOLD_MAX_VECTORS];
+            load_lanes(nv, lanes, lanes_at);
+            UNROLL
+            for (int i = 0; i < mr; i++) {
+                factor row = load_factor(base[i / 3] + i % 3 * a_stride);
+                UNROLL
+                for (int v = 0; v < nv; v++) acc[i][v] = multiply_add_factor(row, lanes[v], acc[i][v]);
+            }
+        }
+    }
+    store_short_sums(nv, mr, acc, io);
 }
 
 /* --------------------------------------------------------------------------------------------- elements by type ---- */
