@@ -129,14 +129,18 @@ static bool is_nan(tilefold_type type, uint16_t half) {
 
 /* --------------------------------------------------------------------------------------------------------- products ---- */
 
-enum { MAX_NR = TILEFOLD_MAX_VECTORS * TILEFOLD_MAX_LANES, MAX_GAP = 5 };
+enum {
+    MAX_NR = TILEFOLD_MAX_VECTORS * TILEFOLD_MAX_LANES,
+    MAX_GAP = 5,
+    MOST_ROWS = 2 * TILEFOLD_MAX_PIXELS /* of any kernel: of depthwise_pair */
+};
 
 /* Where a case's tile comes from and goes to, and what must be there afterwards. */
 typedef struct tile {
     tilefold_tile_io io;
     int mr, nr;
-    float sums[TILEFOLD_MAX_ROWS][MAX_NR];
-    float before[TILEFOLD_MAX_ROWS * (MAX_NR + MAX_GAP)];
+    float sums[MOST_ROWS][MAX_NR];
+    float before[MOST_ROWS * (MAX_NR + MAX_GAP)];
 } tile;
 
 static void tile_begin(scene *s, tile *t, int lanes, int mr, int nr) {
@@ -327,10 +331,42 @@ static void check_depthwise_row(scene *s, const tilefold_cpu_kernels *table, til
                 for (int j = 0; j < width; j++)
                     t.sums[i][j] = fmaf(element_value(type, pointers[y * columns + i * step + x], offset + j),
                                         w[((j / lanes * rows + y) * taps + x) * lanes + j % lanes], t.sums[i][j]);
-    const tilefold_row_windows windows = {rows, panels, pointers, offset, w};
+    const tilefold_row_windows windows = {rows, panels, pointers, offset, w, 0};
     table->depthwise_row[type][taps / 2 - 1][step - 1][pixels - 1](&windows, &t.io);
     if (panels != 1) t.io.lanes = width; /* those of all panels */
     tile_end(&t, table, "depthwise_row");
+}
+
+/* The second row's tile follows the first's. */
+static void check_depthwise_pair(scene *s, const tilefold_cpu_kernels *table, int pixels) {
+    enum { TAPS = TILEFOLD_PAIR_TAPS };
+    tile t;
+    int lanes = table->lanes, panels = (int)rng_range(&s->random, 1, TILEFOLD_MAX_VECTORS), width = lanes * panels;
+    int columns = pixels - 1 + TAPS;
+    int64_t rows = rng_range(&s->random, 1, 4), offset = rng_range(&s->random, -3, 3);
+    tile_begin(s, &t, lanes, 2 * pixels, width);
+    t.io.init = new_floats(s, width);
+    t.io.init_stride = 0;
+    t.io.init_by_row = false;
+    t.io.lanes = panels == 1 ? rng_range(&s->random, 1, lanes) : lanes;
+    for (int i = 0; i < 2 * pixels; i++)
+        for (int j = 0; j < width; j++) t.sums[i][j] = t.io.init[j];
+    const float *in = new_floats(s, 2 * width), *w = new_floats(s, panels * rows * TAPS * lanes);
+    const void **pointers = new_array(s, (rows + 1) * columns, sizeof *pointers);
+    for (int64_t i = 0; i < (rows + 1) * columns; i++) pointers[i] = in + rng_range(&s->random, 0, width) - offset;
+
+    for (int64_t y = 0; y < rows; y++)
+        for (int x = 0; x < TAPS; x++)
+            for (int i = 0; i < 2 * pixels; i++)
+                for (int j = 0; j < width; j++) {
+                    const float *column = pointers[(y + i / pixels) * columns + i % pixels + x];
+                    t.sums[i][j] = fmaf(column[offset + j], w[((j / lanes * rows + y) * TAPS + x) * lanes + j % lanes],
+                                        t.sums[i][j]);
+                }
+    const tilefold_row_windows windows = {rows, panels, pointers, offset, w, pixels * t.io.out_stride};
+    table->depthwise_pair[pixels - 1](&windows, &t.io);
+    if (panels != 1) t.io.lanes = width; /* those of all panels */
+    tile_end(&t, table, "depthwise_pair");
 }
 
 /* Of groups of `channels`, panels from anywhere a panel may begin, each with weights of its own. Columns hold the groups that the
@@ -469,6 +505,21 @@ static void test_depthwise_row(void **state) {
                 check_depthwise_row(&s, tables[x], (tilefold_type)type, taps, step, pixels);
                 scene_end(&s);
             }
+        }
+}
+
+static void test_depthwise_pair(void **state) {
+    (void)state;
+    for (int x = 0; x < table_count; x++)
+        for (int number = 0; number < TILEFOLD_MAX_PIXELS * 24 * repeats(); number++) {
+            int pixels = number % TILEFOLD_MAX_PIXELS + 1;
+            bool there = pixels <= tables[x]->max_pair_pixels;
+            assert_int_equal(tables[x]->depthwise_pair[pixels - 1] != NULL, there);
+            if (!there) continue;
+            scene s;
+            scene_begin(&s, (uint64_t)(number * 11 + x));
+            check_depthwise_pair(&s, tables[x], pixels);
+            scene_end(&s);
         }
 }
 
@@ -764,6 +815,7 @@ int main(int argc, char **argv) {
         {"test_product_steps", test_tiles, NULL, NULL, &listed},
         cmocka_unit_test(test_depthwise),
         cmocka_unit_test(test_depthwise_row),
+        cmocka_unit_test(test_depthwise_pair),
         cmocka_unit_test(test_depthwise_plane),
         cmocka_unit_test(test_grouped_row),
         {"test_load_run", test_runs, NULL, NULL, &load},

@@ -11,12 +11,12 @@ const tilefold_cpu_algorithm *const tilefold_cpu_algorithms[] = {
     &tilefold_cpu_copied_rows,
     &tilefold_cpu_halo,
     &tilefold_cpu_direct,
+    &tilefold_cpu_few_channels,
     &tilefold_cpu_depthwise,
     &tilefold_cpu_depthwise_pixels,
     &tilefold_cpu_depthwise_row,
     &tilefold_cpu_depthwise_plane,
     &tilefold_cpu_grouped_row,
-    &tilefold_cpu_few_channels,
     &tilefold_cpu_winograd,
     NULL,
 };

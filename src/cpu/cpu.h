@@ -69,6 +69,7 @@ typedef struct tilefold_cpu_plan {
     bool cut;              /* some sum is cut into blocks */
     bool stepped;          /* kernels walk a list of steps in place of segments: their runs would be short */
     bool overlaps;         /* a last weight panel that is not full begins earlier instead, and repeats some columns */
+    bool paired;           /* two rows of outputs at once */
     int32_t mr, nv, nr;    /* the largest tile used */
     int32_t operand_width; /* positions in one kernel call: mr or nr */
     int32_t weight_width;  /* V, columns in one kernel call: nr or mr */

@@ -13,6 +13,9 @@
  *                          pixel 2       a b c
  *                          pixel 3         a b c
  *
+ * Where the kernel is 3 wide and nothing is strided, two rows of outputs are computed at once: they share all rows of the input but
+ * two. An image that is larger than the second-level cache then comes from beyond it by fewer pixels at once, in longer runs.
+ *
  * The pointers of pixels that read no padding serve the whole row. A last panel of channels that is not full is treated as
  * depthwise.c treats it.
  */
@@ -33,6 +36,7 @@ typedef struct rows {
     /* the pixels in hand */
     tilefold_cursor at;
     int64_t pixels;
+    bool paired; /* and those below them */
     tilefold_row_pointers pointers;
 } rows;
 
@@ -45,7 +49,7 @@ typedef struct operand {
 static int64_t align(int64_t bytes) { return tilefold_round_up(bytes, TILEFOLD_ARENA_ALIGNMENT); }
 
 static operand operand_of(const tilefold_geometry *g, const tilefold_cpu_plan *plan) {
-    int64_t columns = g->axis[0].kernel * g->axis[1].kernel * tilefold_cpu_row_columns(g, plan->mr);
+    int64_t columns = (g->axis[0].kernel * g->axis[1].kernel + plan->paired) * tilefold_cpu_row_columns(g, plan->mr);
     int64_t pointers = align(columns * (int64_t)sizeof(void *));
     return (operand){pointers, 2 * pointers, 2 * pointers + align(columns * plan->nr * (int64_t)sizeof(float))};
 }
@@ -61,7 +65,7 @@ static const void *const *unfold(const rows *r, int64_t offset, int64_t count) {
     const char *const *in = (const char *const *)r->arena;
     const void **columns = (const void **)(r->arena + parts.unfolded_pointers);
     float *out = (float *)(r->arena + parts.unfolded);
-    int64_t n = r->kernel_rows * r->pointers.columns;
+    int64_t n = (r->kernel_rows + r->paired) * r->pointers.columns;
     memset(out, 0, (size_t)(n * r->plan->nr) * sizeof *out);
     for (int64_t i = 0; i < n; i++, out += r->plan->nr) {
         r->plan->kernels->load_run[work->geometry->type](out, in[i] + offset * work->element_bytes, 1, count);
@@ -109,6 +113,7 @@ static void store_stage(const rows *r) {
 /* --------------------------------------------------------------------------------------------------------- tiles ---- */
 
 static tilefold_depthwise_row_kernel kernel_for(const rows *r, tilefold_type type) {
+    if (r->paired) return r->plan->kernels->depthwise_pair[r->pixels - 1];
     return r->plan->kernels->depthwise_row[type][r->taps / 2 - 1][r->step - 1][r->pixels - 1];
 }
 
@@ -147,22 +152,31 @@ static void run_pixels(rows *r) {
                                     .panels = whole / plan->nr,
                                     .in = (const void *const *)r->arena,
                                     .offset = tilefold_cpu_enter_row(r->work, r->tile, &r->at, &r->pointers),
-                                    .w = r->weights};
+                                    .w = r->weights,
+                                    .out_row = r->tile->part[1].out_step * g->out_axis[1]};
     if (whole > 0) kernel_for(r, g->type)(&windows, &io);
     if (whole < r->channels) run_rest(r, windows, io, whole);
     if (!direct) store_stage(r);
 }
 
-/* A run of one row; its last pixels may be computed twice, so that all calls have as many. */
+/* A run of one row, or of two; its last pixels may be computed twice, so that all calls have as many. */
 static void run_row(rows *r, tilefold_cursor start, int64_t count) {
     r->pixels = tilefold_ceil_div(count, tilefold_ceil_div(count, r->plan->mr));
     r->pointers.columns = tilefold_cpu_row_columns(r->work->geometry, r->pixels);
+    r->pointers.more = r->paired;
     r->pointers.reusable = false;
     for (int64_t x = 0; x < count; x += r->pixels) {
         r->at = start;
         r->at.q[2] += tilefold_min(x, count - r->pixels);
         run_pixels(r);
     }
+}
+
+/* Whether the row from the cursor on and the one below it are both wanted, whole. Kernels write pairs themselves. */
+static bool makes_pair(const rows *r, const tilefold_cursor *cursor, int64_t count, int64_t left) {
+    const tilefold_axis_part *part = r->tile->part;
+    return r->plan->paired && r->work->geometry->out_group == 1 && count == part[2].count && left >= 2 * count &&
+           cursor->q[1] + 1 < part[1].count;
 }
 
 static void fill(const rows *r) {
@@ -190,10 +204,12 @@ static void run(const tilefold_cpu_work *work, const tilefold_tile *tile, char *
     fill(&r);
     tilefold_cursor cursor = tilefold_cursor_at(tile, tile->position_begin);
     for (int64_t left = tile->position_end - tile->position_begin; left > 0;) {
-        int64_t count = tilefold_cursor_run(&cursor, tile, left);
+        int64_t count = tilefold_cursor_run(&cursor, tile, left), rows;
+        r.paired = makes_pair(&r, &cursor, count, left);
         run_row(&r, cursor, count);
-        left -= count;
-        tilefold_cursor_advance(&cursor, tile, count);
+        rows = r.paired ? 2 : 1;
+        left -= rows * count;
+        for (; rows > 0; rows--) tilefold_cursor_advance(&cursor, tile, count);
     }
 }
 
@@ -213,9 +229,33 @@ static bool applies(const tilefold_cpu_shape *shape) {
            has_kernel(&g->axis[2]);
 }
 
+static bool can_pair(const tilefold_cpu_shape *shape) {
+    const tilefold_geometry *g = shape->geometry;
+    const tilefold_axis *axis = g->axis;
+    return g->type == TILEFOLD_F32 && g->out_group == 1 && axis[0].kernel == 1 && shape->part[1].count > 1 &&
+           axis[1].stride == 1 && axis[1].tap_step == 1 && axis[2].stride == 1 && axis[2].kernel == TILEFOLD_PAIR_TAPS;
+}
+
+/* Whether the input and the output pass through the second-level cache rather than lie in it. */
+static bool passes_cache(const tilefold_cpu_shape *shape) {
+    double outputs = (double)shape->positions * (double)shape->geometry->groups;
+    return 2 * outputs * sizeof(float) > (double)shape->target->l2_bytes;
+}
+
+/* Pixels of a pair's row: where the image passes through the cache few, so that each is a long run of channels; of few channels a
+ * call would be too short. */
+static int64_t most_pair_pixels(const tilefold_cpu_shape *shape) {
+    enum { MANY_PANELS = 8 };
+    int64_t most = shape->kernels->max_pair_pixels;
+    if (!passes_cache(shape)) return most;
+    return tilefold_min(most, shape->geometry->groups >= MANY_PANELS * shape->kernels->lanes ? 2 : 4);
+}
+
 static bool propose(const tilefold_cpu_shape *shape, int index, tilefold_cpu_plan *plan) {
-    if (index > 0) return false;
-    int64_t count = tilefold_max(1, shape->part[2].count), most = shape->kernels->max_row_pixels;
+    plan->paired = index == 1;
+    if (index > 1 || (plan->paired && !can_pair(shape))) return false;
+    int64_t count = tilefold_max(1, shape->part[2].count);
+    int64_t most = plan->paired ? most_pair_pixels(shape) : shape->kernels->max_row_pixels;
     plan->groups_are_columns = true;
     plan->tiling.groups = 1;
     plan->tiling.columns = shape->geometry->groups;
@@ -241,19 +281,38 @@ static bool lay_out(const tilefold_cpu_shape *shape, tilefold_cpu_plan *plan) {
     return true;
 }
 
-/* Cycles. A column is loaded by its pointer, which takes a load too, though of another kind. */
-static double estimate(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan) {
+/* Cycles of a row of the kernel, for `rows` rows of outputs. A column is loaded by its pointer, which takes a load too, though of
+ * another kind. */
+static double row_cycles(const tilefold_cpu_shape *shape, double pixels, double columns, double rows) {
+    double taps = (double)shape->geometry->axis[2].kernel;
+    return fmax(rows * pixels * taps / shape->target->throughput.multiply_adds,
+                (1.5 * columns + rows * taps) / shape->target->throughput.loads);
+}
+
+static double estimate_rows(const tilefold_cpu_shape *shape, double pixels, bool paired) {
     const tilefold_geometry *g = shape->geometry;
-    double lanes = shape->kernels->lanes, taps = (double)g->axis[2].kernel, pixels = plan->mr;
-    double kernel_rows = (double)shape->taps / taps, columns = (double)tilefold_cpu_row_columns(g, plan->mr);
-    double calls = (double)shape->positions / (double)shape->part[2].count *
+    double lanes = shape->kernels->lanes, rows = paired ? 2 : 1;
+    double kernel_rows = (double)shape->taps / (double)g->axis[2].kernel;
+    double columns = (double)tilefold_cpu_row_columns(g, (int64_t)pixels);
+    double calls = (double)shape->positions / rows / (double)shape->part[2].count *
                    ceil((double)shape->part[2].count / pixels);
     double conversions = g->type == TILEFOLD_F32 ? 0 : 0.5 * columns;
-    double row = fmax(pixels * taps / shape->target->throughput.multiply_adds,
-                      (1.5 * columns + taps) / shape->target->throughput.loads);
-    double panel = kernel_rows * (row + conversions + 1) + 2 * pixels + 10;
-    double cycles = calls * (60 + 1.5 * kernel_rows * columns + ceil((double)g->groups / lanes) * panel);
-    if ((double)g->groups < lanes) cycles += calls * kernel_rows * columns * 12;
+    double panel = (kernel_rows + 1 - rows) * row_cycles(shape, pixels, columns, rows) +
+                   kernel_rows * (conversions + 1) + 2 * rows * pixels + 10;
+    if (paired) panel += 2 * row_cycles(shape, pixels, columns, 1);
+    double cycles = calls * (60 + 1.5 * (kernel_rows + rows - 1) * columns + ceil((double)g->groups / lanes) * panel);
+    if ((double)g->groups < lanes) cycles += calls * (kernel_rows + rows - 1) * columns * 12;
+    return cycles;
+}
+
+/* What pairs leave of the time where memory is waited for: 56x56x384 and 48x48x128, measured. */
+static const double pair_share = 0.85;
+
+static double estimate(const tilefold_cpu_shape *shape, const tilefold_cpu_plan *plan) {
+    const tilefold_geometry *g = shape->geometry;
+    double cycles = plan->paired && passes_cache(shape)
+                        ? pair_share * estimate_rows(shape, shape->kernels->max_row_pixels, false)
+                        : estimate_rows(shape, plan->mr, plan->paired);
     double store = g->out_group != 1 ? 3.0 : g->type == TILEFOLD_F32 ? 0 : 0.3;
     return cycles + store * (double)shape->positions * (double)g->groups;
 }

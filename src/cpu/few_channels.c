@@ -168,8 +168,11 @@ static void run(const tilefold_cpu_work *work, const tilefold_tile *tile, char *
 
 /* ------------------------------------------------------------------------------------------------------- record ---- */
 
+/* Fewer columns would leave most lanes empty. */
 static bool applies(const tilefold_cpu_shape *shape) {
-    return !shape->geometry->merged && shape->geometry->in_channels <= TILEFOLD_FEW_CHANNELS;
+    const tilefold_geometry *g = shape->geometry;
+    return !g->merged && g->in_channels <= TILEFOLD_FEW_CHANNELS &&
+           shape->class_folds * g->out_channels >= shape->kernels->lanes / 2;
 }
 
 static bool propose(const tilefold_cpu_shape *shape, int index, tilefold_cpu_plan *plan) {

@@ -19,6 +19,7 @@ enum {
     TILEFOLD_MAX_LANES = 16,     /* floats in a vector */
     TILEFOLD_MAX_PIXELS = 8,     /* pixels of a depthwise tile */
     TILEFOLD_ROW_KERNELS = 3,    /* depthwise_row and depthwise_plane: 3, 5 or 7 taps along a row */
+    TILEFOLD_PAIR_TAPS = 3,      /* depthwise_pair: taps along a row */
     TILEFOLD_GROUP_TAPS = 3,     /* grouped_row: taps along a row */
     TILEFOLD_PLANE_CHANNELS = 2, /* depthwise_plane: channels at once */
     TILEFOLD_ROW_STEPS = 2,      /* and pixels 1 or 2 columns apart */
@@ -98,8 +99,16 @@ typedef struct tilefold_row_windows {
     const void *const *in;
     ptrdiff_t offset;
     const float *w;
+    ptrdiff_t out_row; /* depthwise_pair */
 } tilefold_row_windows;
 typedef void (*tilefold_depthwise_row_kernel)(const tilefold_row_windows *windows, const tilefold_tile_io *io);
+
+/* The same of fp32, 3 taps along the row and pixels one column apart, for two rows of outputs whose windows begin one row apart, so
+ * that a column is loaded once for both: `in` has a row more, and rows are not none. The second row's outputs go out_row floats
+ * further.
+ *     for r in 0..2: for v in 0..panels: for y in 0..rows: for x in 0..3: for i in 0..pixels: for j in 0..lanes:
+ *         acc[r][v][i][j] = fma(in[(y + r)*columns + i + x][offset + v*lanes + j], w[((v*rows + y)*3 + x)*lanes + j],
+ *                               acc[r][v][i][j]) */
 
 /* Groups of a few channels, lanes = output channels of neighbouring groups, 3 taps along the row, pixels as in depthwise_row. A group
  * has as many inputs as outputs, `channels`, which divide the lanes or which the lanes divide; its inputs lie side by side, and so
@@ -201,6 +210,8 @@ typedef struct tilefold_cpu_kernels {
     int32_t max_row_pixels;
     tilefold_depthwise_row_kernel depthwise_row[TILEFOLD_TYPES][TILEFOLD_ROW_KERNELS][TILEFOLD_ROW_STEPS]
                                                [TILEFOLD_MAX_PIXELS]; /* [type][taps/2-1][step-1][px-1] */
+    int32_t max_pair_pixels;
+    tilefold_depthwise_row_kernel depthwise_pair[TILEFOLD_MAX_PIXELS]; /* [px-1] */
     int32_t max_group_pixels;
     tilefold_grouped_row_kernel grouped_row[TILEFOLD_ROW_STEPS][TILEFOLD_MAX_PIXELS]; /* [step-1][px-1] */
     int32_t max_plane_rows;

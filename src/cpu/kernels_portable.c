@@ -13,6 +13,8 @@
 #define MAX_PIXELS MAX_ROWS
 #define ROW_TILES(TILE) ROWS_4(TILE, 3) ROWS_4(TILE, 5) ROWS_4(TILE, 7)
 #define MAX_ROW_PIXELS 4
+#define PAIR_TILES(TILE) ROWS_4(TILE, 1)
+#define MAX_PAIR_PIXELS 4
 #define GROUP_TILES(TILE) ROWS_4(TILE, 1) ROWS_4(TILE, 2)
 #define MAX_GROUP_PIXELS 4
 #define PLANE_TILES(TILE) ROW_TILES(TILE)
@@ -132,6 +134,16 @@ ALWAYS_INLINE void depthwise_row(tilefold_type type, int taps, int step, int pix
                                          w[j], acc[i][j]);
         store_tile(LANES, pixels, acc, &panel);
     }
+}
+
+ALWAYS_INLINE void depthwise_pair(int pixels, const tilefold_row_windows *windows, const tilefold_tile_io *io) {
+    const int columns = pixels - 1 + TILEFOLD_PAIR_TAPS;
+    tilefold_row_windows row = *windows;
+    tilefold_tile_io out = *io;
+    depthwise_row(TILEFOLD_F32, TILEFOLD_PAIR_TAPS, 1, pixels, &row, &out);
+    row.in += columns;
+    out.out += windows->out_row;
+    depthwise_row(TILEFOLD_F32, TILEFOLD_PAIR_TAPS, 1, pixels, &row, &out);
 }
 
 ALWAYS_INLINE void grouped_row(int step, int pixels, const tilefold_group_windows *windows,

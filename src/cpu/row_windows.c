@@ -34,7 +34,7 @@ static void point_at_windows(const tilefold_cpu_work *work, const tilefold_axis_
     p->reusable = first >= 0 && first + p->columns <= g->axis[2].input;
     for (int64_t j = 0; j < part[0].taps; j++) {
         int64_t z = tilefold_axis_position(&part[0], at->q[0], j);
-        for (int64_t k = 0; k < part[1].taps; k++, in += p->columns) {
+        for (int64_t k = 0; k < part[1].taps + p->more; k++, in += p->columns) {
             int64_t y = tilefold_axis_position(&part[1], at->q[1], k);
             bool inside = is_inside(g, z, y);
             p->reusable = p->reusable && inside;

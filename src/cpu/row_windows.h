@@ -14,6 +14,7 @@ typedef struct tilefold_row_pointers {
     const void *zeros; /* as many as a kernel reads of a column */
     const void **in;
     int64_t columns; /* that the pixels read */
+    int64_t more;    /* rows beyond the kernel's: of the next row of outputs */
     int64_t pointed; /* the input column that the pointers begin at */
     bool reusable;   /* no pointer is at padding */
 } tilefold_row_pointers;

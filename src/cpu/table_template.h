@@ -10,13 +10,14 @@
  *
  *     ROW_TILES(TILE), MAX_ROW_PIXELS  those of depthwise_row: TILE(taps, pixels)
  *     PLANE_TILES(TILE), MAX_PLANE_ROWS  those of depthwise_plane: TILE(taps, rows)
+ *     PAIR_TILES(TILE), MAX_PAIR_PIXELS  those of depthwise_pair: TILE(1, pixels)
  *     GROUP_TILES(TILE), MAX_GROUP_PIXELS  those of grouped_row: TILE(step, pixels)
  *
  * and the families of kernels.h as inline functions, whose first arguments are a constant type or tile:
  *
  *     product(nv, mr, ...)   product_rows(nv, mr, ...)   product_steps(nv, mr, ...)   depthwise(type, nv, pixels, ...)   depthwise_pixels(nv, rows, ...)
  *     depthwise_row(type, taps, step, pixels, ...)       depthwise_plane(taps, step, rows, ...)
- *     grouped_row(step, pixels, ...)
+ *     depthwise_pair(pixels, ...)    grouped_row(step, pixels, ...)
  *     load_run(type, ...)    transpose_rows(type, ...)    store_run(type, ...)   copy_rows(type, ...)
  *     store_transposed(type, ...)    fma_rounds(...)
  *
@@ -78,6 +79,11 @@ PIXEL_TILES(TILE)
 ROW_TILES(TILE)
 #undef TILE
 #undef BODY
+
+#define TILE(nv, px) \
+    static void NAME(depthwise_pair_##px)(const tilefold_row_windows *r, const tilefold_tile_io *io) { depthwise_pair(px, r, io); }
+PAIR_TILES(TILE)
+#undef TILE
 
 #define TILE(step, px) \
     static void NAME(grouped_row_s##step##_##px)(const tilefold_group_windows *g, const tilefold_tile_io *io) { grouped_row(step, px, g, io); }
@@ -158,6 +164,10 @@ const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
                        .depthwise_row[TILEFOLD_BF16][taps / 2 - 1][1][px - 1] = NAME(depthwise_row_bf16_##taps##s2_##px),
     ROW_TILES(TILE)
 #undef TILE
+                .max_pair_pixels = MAX_PAIR_PIXELS,
+#define TILE(nv, px) .depthwise_pair[px - 1] = NAME(depthwise_pair_##px),
+    PAIR_TILES(TILE)
+#undef TILE
                 .max_group_pixels = MAX_GROUP_PIXELS,
 #define TILE(step, px) .grouped_row[step - 1][px - 1] = NAME(grouped_row_s##step##_##px),
     GROUP_TILES(TILE)
@@ -188,6 +198,8 @@ const tilefold_cpu_kernels NAME(tilefold_cpu_kernels) = {
 #undef MAX_PIXELS
 #undef ROW_TILES
 #undef MAX_ROW_PIXELS
+#undef PAIR_TILES
+#undef MAX_PAIR_PIXELS
 #undef GROUP_TILES
 #undef MAX_GROUP_PIXELS
 #undef PLANE_TILES

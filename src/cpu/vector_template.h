@@ -350,6 +350,47 @@ ALWAYS_INLINE void depthwise_row(tilefold_type type, int taps, int step, int pix
     }
 }
 
+/* One row of columns, of the first row of outputs or the second, or both: the second's weights are those of the row before. */
+ALWAYS_INLINE void add_pair_row(bool first, bool second, int pixels, sums acc[2], const void *const *in,
+                                ptrdiff_t offset, const float *w) {
+    UNROLL
+    for (int c = 0; c < pixels - 1 + TILEFOLD_PAIR_TAPS; c++) {
+        vector column = load_f32((const float *)in[c] + offset);
+        UNROLL
+        for (int i = 0; i < pixels; i++) {
+            int x = c - i;
+            if (x < 0 || x >= TILEFOLD_PAIR_TAPS) continue;
+            if (first) acc[0][i][0] = multiply_add(column, load_f32(w + x * LANES), acc[0][i][0]);
+            if (second)
+                acc[1][i][0] = multiply_add(column, load_f32(w + (x - TILEFOLD_PAIR_TAPS) * LANES), acc[1][i][0]);
+        }
+    }
+}
+
+ALWAYS_INLINE void depthwise_pair(int pixels, const tilefold_row_windows *windows, const tilefold_tile_io *io) {
+    const int columns = pixels - 1 + TILEFOLD_PAIR_TAPS;
+    tilefold_tile_io panel[2] = {*io, *io};
+    const float *w = windows->w;
+    ptrdiff_t offset = windows->offset;
+    panel[1].out += windows->out_row;
+    for (int64_t left = windows->panels; left > 0; left--, offset += LANES) {
+        sums acc[2];
+        load_sums(1, pixels, acc[0], &panel[0]);
+        load_sums(1, pixels, acc[1], &panel[0]);
+        const void *const *in = windows->in;
+        add_pair_row(true, false, pixels, acc, in, offset, w);
+        for (int64_t y = windows->rows; y > 1; y--) {
+            in += columns, w += TILEFOLD_PAIR_TAPS * LANES;
+            add_pair_row(true, true, pixels, acc, in, offset, w);
+        }
+        in += columns, w += TILEFOLD_PAIR_TAPS * LANES;
+        add_pair_row(false, true, pixels, acc, in, offset, w);
+        store_sums(1, pixels, acc[0], &panel[0]);
+        store_sums(1, pixels, acc[1], &panel[1]);
+        panel[0].init += LANES, panel[0].out += LANES, panel[1].out += LANES;
+    }
+}
+
 /* One or two panels, of groups that are a part of the lanes. A column's channels come in the order of the sum, since columns do; each
  * is spread over its group's lanes once for all windows that the column is in. That are up to three multiply-adds that do not wait
  * for each other, and with two panels twice as many. */
