@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -33,6 +34,22 @@ static void run_reversed(void *user, void (*task)(void *argument, size_t index),
     for (size_t i = count; i-- > 0;) task(argument, i);
 }
 
+enum { MAX_TASKS = 16 };
+
+static void run_shuffled(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count) {
+    (void)user;
+    static atomic_uint_least64_t runs;
+    size_t order[MAX_TASKS];
+    rng r = rng_make(atomic_fetch_add(&runs, 1), 29);
+    if (count > MAX_TASKS) abort();
+    for (size_t i = 0; i < count; i++) {
+        size_t other = (size_t)rng_range(&r, 0, (int64_t)i);
+        order[i] = order[other];
+        order[other] = i;
+    }
+    for (size_t i = 0; i < count; i++) task(argument, order[i]);
+}
+
 typedef struct thread_task {
     void (*task)(void *argument, size_t index);
     void *argument;
@@ -44,8 +61,6 @@ static void *run_thread_task(void *pointer) {
     one->task(one->argument, one->index);
     return NULL;
 }
-
-enum { MAX_TASKS = 16 };
 
 /* A thread for each index. */
 static void run_threads(void *user, void (*task)(void *argument, size_t index), void *argument, size_t count) {
@@ -60,9 +75,12 @@ static void run_threads(void *user, void (*task)(void *argument, size_t index), 
     for (size_t i = 0; i < count; i++) pthread_join(threads[i], NULL);
 }
 
-static void (*const pools[POOL_KINDS])(void *, void (*)(void *, size_t), void *, size_t) = {
-    [POOL_SEQUENTIAL] = run_sequential, [POOL_REVERSED] = run_reversed, [POOL_THREADS] = run_threads};
-static const char *const pool_names[POOL_KINDS] = {"library", "sequential", "reversed", "threads"};
+static void (*const pools[POOL_KINDS])(void *, void (*)(void *, size_t), void *,
+                                       size_t) = {[POOL_SEQUENTIAL] = run_sequential,
+                                                  [POOL_REVERSED] = run_reversed,
+                                                  [POOL_SHUFFLED] = run_shuffled,
+                                                  [POOL_THREADS] = run_threads};
+static const char *const pool_names[POOL_KINDS] = {"library", "sequential", "reversed", "shuffled", "threads"};
 
 enum { ISAS = TILEFOLD_ISA_NEON + 1, MAX_CONTEXT_THREADS = 8 };
 static tilefold_context *contexts[ISAS][MAX_CONTEXT_THREADS + 1][POOL_KINDS];

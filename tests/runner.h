@@ -8,7 +8,14 @@
 #include "tensors.h"
 
 /* Who runs the tasks. */
-typedef enum pool { POOL_LIBRARY, POOL_SEQUENTIAL, POOL_REVERSED, POOL_THREADS, POOL_KINDS } pool;
+typedef enum pool {
+    POOL_LIBRARY,
+    POOL_SEQUENTIAL, /* the caller alone, in order, */
+    POOL_REVERSED,   /* from the last on, */
+    POOL_SHUFFLED,   /* or in another order each time */
+    POOL_THREADS,    /* a thread for each */
+    POOL_KINDS
+} pool;
 
 /* A way to compute a problem. */
 typedef struct way {

@@ -21,7 +21,7 @@ static const struct {
     int32_t threads;
 } crews[] = {{POOL_LIBRARY, 1},  {POOL_LIBRARY, 1},  {POOL_LIBRARY, 1},    {POOL_SEQUENTIAL, 2}, {POOL_SEQUENTIAL, 3},
              {POOL_REVERSED, 2}, {POOL_REVERSED, 3}, {POOL_SEQUENTIAL, 7}, {POOL_REVERSED, 5},   {POOL_THREADS, 2},
-             {POOL_THREADS, 5},  {POOL_LIBRARY, 2},  {POOL_SEQUENTIAL, 4}, {POOL_REVERSED, 8},   {POOL_LIBRARY, 1}};
+             {POOL_THREADS, 5},  {POOL_LIBRARY, 2},  {POOL_SHUFFLED, 4},   {POOL_REVERSED, 8},   {POOL_LIBRARY, 1}};
 
 static int64_t nth_limit(int n, int64_t least) {
     const int64_t limits[LIMITS] = {least, least + 1, 8192, 65536, INT64_C(1) << 20, INT64_C(16) << 20, INT64_MAX};

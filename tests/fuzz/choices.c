@@ -113,7 +113,7 @@ way fuzz_way(fuzz_bytes *b) {
     int count = machine_isas(isas);
     way w = {.isa = isas[fuzz_byte(b) % count],
              .threads = (int32_t)fuzz_range(b, 1, 4),
-             .pool = fuzz_chance(b, 50) ? POOL_REVERSED : POOL_SEQUENTIAL,
+             .pool = (pool)fuzz_range(b, POOL_SEQUENTIAL, POOL_SHUFFLED),
              .algorithm = (tilefold_algorithm)(fuzz_chance(b, 40) ? fuzz_range(b, 1, TILEFOLD_ALGORITHM_DIRECT) : 0),
              .prepack = fuzz_chance(b, 60),
              .limit = INT64_MAX};
