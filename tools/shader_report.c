@@ -116,7 +116,6 @@ static bool find_physical(null_device *d, const char *called) {
         return true;
     }
     d->vk.DestroyInstance(d->instance, NULL);
-    tilefold_vulkan_unload(&d->vk);
     return false;
 }
 
@@ -134,7 +133,6 @@ static void close_device(null_device *d) {
     tilefold_vulkan_load_device(&d->vk, d->device);
     d->vk.DestroyDevice(d->device, NULL);
     d->vk.DestroyInstance(d->instance, NULL);
-    tilefold_vulkan_unload(&d->vk);
 }
 
 /* ------------------------------------------------------------------------------------------------------- the report ---- */
