@@ -219,30 +219,54 @@ static tilefold_status refuse(const tilefold_geometry *g, const tilefold_vulkan_
                          (long long)sizes.bytes[TILEFOLD_OUTPUT], (long long)most->bytes[TILEFOLD_INPUT]);
 }
 
+/* Chunks of such stretches, or of the next shorter ones that can be bound at all; false where none can. */
+static bool cut_into(const tilefold_geometry *g, const tilefold_vulkan_sizes *most, tilefold_vulkan_chunking stretch,
+                     tilefold_vulkan_chunking *c) {
+    *c = all_outputs(g, &stretch);
+    while (!cut_outputs(g, most, c)) {
+        if (!cut_sums(&stretch)) return false;
+        *c = all_outputs(g, &stretch);
+    }
+    grow_chunks(g, most, c);
+    grow_stretches(g, most, c);
+    return true;
+}
+
+/* What a submission costs, in bytes that might be brought to the device instead: some ten microseconds. */
+#define SUBMISSION_BYTES 131072
+
+/* Bytes that are brought to the device and back, chunk by chunk. */
+static int64_t traffic(const tilefold_geometry *g, const tilefold_vulkan_chunking *c) {
+    tilefold_vulkan_sizes sizes = tilefold_vulkan_chunk_sizes(g, c);
+    int64_t chunks = tilefold_vulkan_chunk_count(g, c), stretches = tilefold_vulkan_stretches(g, c);
+    int64_t there = tilefold_saturating_add(sizes.bytes[TILEFOLD_INPUT], sizes.bytes[TILEFOLD_WEIGHT]);
+    return tilefold_saturating_add(tilefold_saturating_multiply(chunks,
+                                                                tilefold_saturating_add(there, SUBMISSION_BYTES)),
+                                   tilefold_saturating_multiply(chunks / stretches, sizes.bytes[TILEFOLD_OUTPUT]));
+}
+
+/* Whole sums where they can be bound: but of few outputs at a time they are worth less than stretches of many, which share what they
+ * read. Tensors in place are not brought anywhere. */
 tilefold_status tilefold_vulkan_choose_chunks(const tilefold_geometry *g, bool in_place,
                                               const tilefold_vulkan_sizes *most, tilefold_vulkan_chunking *chunking,
                                               tilefold_message *message) {
-    tilefold_vulkan_chunking c = whole_of(g, in_place), stretch = c;
-    bool fits = cut_outputs(g, most, &c), halves = g->type != TILEFOLD_F32;
-    if (!fits && in_place && halves)
+    tilefold_vulkan_chunking whole = whole_of(g, in_place), square = whole;
+    bool fits = cut_outputs(g, most, &whole), halves = g->type != TILEFOLD_F32;
+    if (fits) grow_chunks(g, most, &whole);
+    *chunking = whole;
+    if (fits && (in_place || tilefold_vulkan_chunk_count(g, &whole) == 1)) return TILEFOLD_OK;
+    if (in_place && halves)
         return tilefold_fail(
             message, TILEFOLD_UNSUPPORTED,
             "what one output reads passes the largest buffer of %lld bytes, and sums cannot wait in an "
             "output of 16 bits that is bound in place",
             (long long)most->bytes[TILEFOLD_INPUT]);
-    if (!fits) {
-        stretch.widened = halves;
-        cut_sums_square(most, &stretch);
-    }
-    while (!fits) {
-        c = all_outputs(g, &stretch);
-        fits = cut_outputs(g, most, &c);
-        if (!fits && !cut_sums(&stretch)) return refuse(g, most, in_place, message);
-    }
-    grow_chunks(g, most, &c);
-    grow_stretches(g, most, &c);
-    *chunking = c;
-    return TILEFOLD_OK;
+    square.widened = halves;
+    cut_sums_square(most, &square);
+    bool cut = cut_into(g, most, square, &square);
+    if (cut && (!fits || traffic(g, &square) < traffic(g, &whole))) *chunking = square;
+    if (tilefold_vulkan_stretches(g, chunking) == 1) chunking->widened = false;
+    return fits || cut ? TILEFOLD_OK : refuse(g, most, in_place, message);
 }
 
 /* --------------------------------------------------------------------------------------------------- stretches ---- */
