@@ -19,6 +19,11 @@ def sanitized():
     return b"__asan_init" in program or b"__tsan_init" in program
 
 
+def scale():
+    """What share of generated cases is wanted: as of the C programs."""
+    return min(float(os.environ.get("TILEFOLD_TEST_SCALE", "1")), 1)
+
+
 class CommandLineTest(unittest.TestCase):
     """Each test has an empty directory of its own, which is also the working directory of what it runs."""
 

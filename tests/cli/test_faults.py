@@ -71,10 +71,12 @@ class Faults(FaultTest):
         os.mkdir(self.marks)
 
     def each_in_turn(self, name, arguments, replaces=False, step=1, after="", **more):
-        """Fails the first call, the second, and so on. How many there are, and how many of them a run can do without."""
-        calls = survived = 0
+        """Fails the first call, the second, and so on (some of them where tests are to be short). How many were tried, and how many of
+        these a run can do without."""
+        number, tried, survived = 1, 0, 0
+        step = step if harness.scale() == 1 else 3 * step
         while True:
-            fault = f"{name}:{calls + 1}{after}"
+            fault = f"{name}:{number}{after}"
             self.start_over(replaces)
             before = self.listing()
             result, came = self.run_with(fault, arguments, **more)
@@ -82,8 +84,9 @@ class Faults(FaultTest):
                 done = self.check_all_or_nothing(before, replaces, *result)
                 self.assertTrue(done or came)
             if not came:
-                return calls // step, survived
-            calls += step
+                return tried, survived
+            number += step
+            tried += 1
             survived += done
 
     def test_memory(self):
@@ -91,7 +94,7 @@ class Faults(FaultTest):
         for replaces in (False, True):
             for after in ("", "+"):
                 calls, survived = self.each_in_turn("malloc", arguments, replaces, after=after)
-                self.assertGreater(calls, 8)
+                self.assertGreater(calls, 3)
                 self.assertLess(survived, calls)
 
     def test_memory_of_other_commands(self):
@@ -124,12 +127,14 @@ class Faults(FaultTest):
 
     def test_files(self):
         arguments = self.save_problem()
-        for name, least_calls, least_survived in (("open", 5, 0), ("mmap", 4, 0), ("fstat", 3, 0), ("fallocate", 1, 0),
-                                                  ("linkat", 1, 0), ("fopen", 2, 2)):
+        for name in ("open", "mmap", "fstat", "fallocate", "linkat", "fopen"):
             for replaces, after in ((False, ""), (True, ""), (True, "+")):
                 calls, survived = self.each_in_turn(name, arguments, replaces, after=after)
-                self.assertGreaterEqual(calls, least_calls, name)
-                self.assertGreaterEqual(survived, least_survived, name)
+                self.assertGreaterEqual(calls, 1, name)
+                if name == "fopen": # only figures that a run can do without
+                    self.assertEqual(survived, calls)
+                elif after:
+                    self.assertEqual(survived, 0)
 
     def test_pages(self):
         """In bands, since memory seems short. Advice that is not taken changes nothing; what the disk does not take is an error."""
@@ -138,10 +143,10 @@ class Faults(FaultTest):
             file.write("MemTotal: 99999999 kB\nMemAvailable: 1000 kB\n")
         meminfo = {"TILEFOLD_TEST_MEMINFO": self.path("meminfo")}
         calls, survived = self.each_in_turn("madvise", arguments, step=5, **meminfo)
-        self.assertGreater(calls, 5)
+        self.assertGreater(calls, 3)
         self.assertEqual(survived, calls)
         calls, survived = self.each_in_turn("sync_file_range", arguments, **meminfo)
-        self.assertGreater(calls, 5)
+        self.assertGreater(calls, 3)
         self.assertEqual(survived, 0)
         (_, _, errors), _ = self.run_with("sync_file_range:2", arguments, **meminfo)
         self.assertIn("out.npy: cannot write it: Input/output error", errors)
@@ -154,9 +159,8 @@ class Faults(FaultTest):
         killed = 0
         for name in ("malloc", "open", "mmap", "munmap", "fallocate", "fstat", "fchmod", "linkat", "unlink", "close", "fopen"):
             for replaces in (False, True):
-                call = 0
+                call = 1
                 while True:
-                    call += 1
                     self.start_over(replaces)
                     before = self.listing()
                     (status, _, _), came = self.run_with(f"{name}:{call}!", arguments)
@@ -166,7 +170,8 @@ class Faults(FaultTest):
                     killed += 1
                     with self.subTest(killed_at=f"{name}:{call}", replaces=replaces):
                         self.check_killed(before, replaces)
-        self.assertGreater(killed, 50)
+                    call += 1 if harness.scale() == 1 else 3
+        self.assertGreater(killed, 30)
 
     def check_killed(self, before, replaces):
         complete = [array for array in (self.expected, np.zeros(3))]
