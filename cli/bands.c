@@ -40,16 +40,24 @@ static box make_box(const tilefold_window *w, const tilefold_tensor_strides *str
     return b;
 }
 
-/* Calls for each run of bytes that the box lies in; runs that are less than a page apart are one. 0 or the first errno. */
+/* The bytes of each run that the box lies in, and how many dimensions lead from run to run. Runs that are less than a page apart are
+ * one. */
+static int find_runs(const box *b, int64_t element, int64_t *bytes) {
+    int outer = b->dimensions;
+    *bytes = element;
+    while (outer > 0 && b->step[outer - 1] < *bytes + NEAR) {
+        outer--;
+        *bytes += (b->size[outer] - 1) * b->step[outer];
+    }
+    return outer;
+}
+
+/* Calls for each run of bytes that the box lies in. 0 or the first errno. */
 static int for_each_run(const tilefold_cli_pages *pages, const box *b, int64_t element, page_call call) {
-    int64_t bytes = element, index[MOST_DIMENSIONS] = {0}, at = b->first;
-    int outer = b->dimensions, error = 0;
+    int64_t bytes, index[MOST_DIMENSIONS] = {0}, at = b->first;
+    int outer = find_runs(b, element, &bytes), error = 0;
     for (int i = 0; i < b->dimensions; i++)
         if (b->size[i] == 0) return 0;
-    while (outer > 0 && b->step[outer - 1] < bytes + NEAR) {
-        outer--;
-        bytes += (b->size[outer] - 1) * b->step[outer];
-    }
     for (;;) {
         int failed = call(pages, (tilefold_cli_byte_range){(size_t)at, (size_t)(at + bytes)});
         if (!error) error = failed;
@@ -82,16 +90,30 @@ static tilefold_status find_band(walk *w, int64_t index, band *b, tilefold_messa
     return status ? status : tilefold_input_window(problem, &b->output, &b->input, &weight, message);
 }
 
-static int on_input(const walk *w, const tilefold_window *window, page_call call) {
+static box input_box(const walk *w, const tilefold_window *window) {
     const tilefold_problem *problem = w->run->problem;
-    box b = make_box(window, &problem->input_stride, problem->rank, w->input_origin, w->element);
+    return make_box(window, &problem->input_stride, problem->rank, w->input_origin, w->element);
+}
+
+static box output_box(const walk *w, const tilefold_window *window) {
+    const tilefold_problem *problem = w->run->problem;
+    return make_box(window, &problem->output_stride, problem->rank, w->output_origin, w->element);
+}
+
+static int on_input(const walk *w, const tilefold_window *window, page_call call) {
+    box b = input_box(w, window);
     return for_each_run(&w->run->input, &b, w->element, call);
 }
 
 static int on_output(const walk *w, const tilefold_window *window, page_call call) {
-    const tilefold_problem *problem = w->run->problem;
-    box b = make_box(window, &problem->output_stride, problem->rank, w->output_origin, w->element);
+    box b = output_box(w, window);
     return for_each_run(&w->run->output, &b, w->element, call);
+}
+
+static void expect_runs(const walk *w, const tilefold_cli_pages *pages, box b) {
+    int64_t bytes;
+    int outer = find_runs(&b, w->element, &bytes);
+    tilefold_cli_pages_expect(pages, outer == 0 && bytes >= least_band_bytes / 4);
 }
 
 static bool same_range(int64_t begin, int64_t size, int64_t other_begin, int64_t other_size) {
@@ -183,8 +205,8 @@ tilefold_status tilefold_cli_execute_bands(const tilefold_cli_band_run *run, int
     if (status) return status;
     if (w.bands == 1) return tilefold_execute(run->plan, run->execution, message);
     if (w.short_of_memory) { /* else what is read around a page is of use later, if not now */
-        tilefold_cli_pages_expect_calls(&run->input);
-        tilefold_cli_pages_expect_calls(&run->output);
+        expect_runs(&w, &run->input, input_box(&w, &first.input));
+        expect_runs(&w, &run->output, output_box(&w, &first.output));
     }
     return walk_bands(&w, write_error, message);
 }

@@ -7,6 +7,7 @@
 #ifndef TILEFOLD_CLI_PAGES_H
 #define TILEFOLD_CLI_PAGES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,8 +23,9 @@ typedef struct tilefold_cli_byte_range {
     size_t begin, end;
 } tilefold_cli_byte_range;
 
-/* Pages are going to be read ahead by the call below: reading one is no reason to read those around it. */
-void tilefold_cli_pages_expect_calls(const tilefold_cli_pages *pages);
+/* How a file is going to be gone through: by runs of bytes that are long, or short and far apart, where reading a page is no reason to
+ * read those around it. */
+void tilefold_cli_pages_expect(const tilefold_cli_pages *pages, bool long_runs);
 
 /* Begins to read these bytes, and returns. 0: what cannot be read is found out when it is needed. */
 int tilefold_cli_pages_read_ahead(const tilefold_cli_pages *pages, tilefold_cli_byte_range range);

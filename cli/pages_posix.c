@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +31,8 @@ static tilefold_cli_byte_range whole_pages(const tilefold_cli_pages *pages, tile
     return (tilefold_cli_byte_range){range.begin / page * page, last ? pages->bytes : range.end / page * page};
 }
 
-void tilefold_cli_pages_expect_calls(const tilefold_cli_pages *pages) {
-    madvise(pages->memory, pages->bytes, MADV_RANDOM);
+void tilefold_cli_pages_expect(const tilefold_cli_pages *pages, bool long_runs) {
+    madvise(pages->memory, pages->bytes, long_runs ? MADV_SEQUENTIAL : MADV_RANDOM);
 }
 
 int tilefold_cli_pages_read_ahead(const tilefold_cli_pages *pages, tilefold_cli_byte_range range) {
