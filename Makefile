@@ -27,6 +27,9 @@ TEST_PACKAGES := libcmocka-dev libsndfile1-dev mesa-vulkan-drivers vulkan-valida
                  clang-format g++ pkg-config gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user \
                  python3-numpy python3-onnx libonnx-testdata python3-venv
 
+# What clang makes fuzz targets with.
+OPTIONAL_TEST_PACKAGES := libclang-rt-dev
+
 .PHONY: build demo test test-judges golden format lint install clean
 
 build:
@@ -39,6 +42,7 @@ demo: build
 
 test:
 	tools/bootstrap.sh --optional $(OPTIONAL_PACKAGES)
+	tools/bootstrap.sh --optional $(OPTIONAL_TEST_PACKAGES)
 	tools/bootstrap.sh $(TEST_PACKAGES)
 	tools/run-tests.sh $(JOBS)
 
