@@ -4,7 +4,7 @@
 included; making one takes root) and without, from files that are in no cache until the output is on the disk. Prints a line a run; --write draws the curve of
 docs/reliability.md and prints its table.
 
-    bench/larger_than_memory.py build/tilefold --directory DIRECTORY-ON-A-DISK [--largest MIB] [--ceiling MIB] [--write]
+    bench/larger_than_memory.py build/tilefold --directory DIRECTORY-ON-A-DISK [--smallest MIB] [--largest MIB] [--ceiling MIB] [--write]
 """
 import argparse
 import json
@@ -78,7 +78,7 @@ def run(arguments, directory, group):
 def measure(options, group):
     directory = pathlib.Path(options.directory)
     found = []
-    mebibytes = options.ceiling // 2
+    mebibytes = options.smallest
     while mebibytes <= options.largest:
         write_data(directory / "in.npy", mebibytes * MIB)
         for name, operation, layout, spatial, outputs, stride in CASES:
@@ -127,7 +127,7 @@ def draw(found, ceiling, path):
     for axes, title in ((seconds, f"seconds for a GiB of output\nunder a ceiling of {ceiling} MiB, and (dashed) without"),
                         (read, f"how often the input is read\nunder a ceiling of {ceiling} MiB")):
         axes.set(title=title, xscale="log", xlabel="GiB of input, and as many of output")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.25 * axes.get_ylim()[1])
         axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
         axes.minorticks_off()
         axes.grid(alpha=0.3, linewidth=0.5)
@@ -139,6 +139,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tilefold")
     parser.add_argument("--directory", required=True)
+    parser.add_argument("--smallest", type=int, default=128)
     parser.add_argument("--largest", type=int, default=2048, help="MiB of the input, and as many of the output")
     parser.add_argument("--ceiling", type=int, default=256, help="MiB")
     parser.add_argument("--runs", type=int, default=2)
