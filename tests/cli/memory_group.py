@@ -4,6 +4,7 @@
 import ctypes
 import mmap
 import os
+import subprocess
 
 
 def forget(path):
@@ -38,10 +39,19 @@ class MemoryGroup:
                 os.mkdir(directory)
             except OSError:
                 continue
-            if os.path.exists(os.path.join(directory, limit_file)):
-                return cls(directory, limit_file)
-            os.rmdir(directory)
+            group = cls(directory, limit_file)
+            if os.path.exists(os.path.join(directory, limit_file)) and group.works():
+                return group
+            group.remove()
         return None
+
+    def works(self):
+        """Whether a limit can be set and a process be in it."""
+        try:
+            self.set_limit(1 << 28)
+            return subprocess.run(["true"], preexec_fn=self.join).returncode == 0
+        except (OSError, subprocess.SubprocessError):
+            return False
 
     def set_limit(self, limit):
         with open(os.path.join(self.directory, self.limit_file), "w") as file:
