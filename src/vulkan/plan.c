@@ -212,6 +212,11 @@ static const char *describe_tensors(const tilefold_vulkan_plan *p) {
     return p->scratch.staging_bytes ? "copied through staging" : "written in place";
 }
 
+static const char *describe_sums(const tilefold_plan *plan, const tilefold_vulkan_plan *p) {
+    if (tilefold_vulkan_stretches(&plan->geometry, &p->chunking) > 1) return "cut between bindings";
+    return p->cut ? "cut into blocks" : "whole";
+}
+
 /* A line about the image, if there is one. */
 static const char *describe_image(const tilefold_vulkan_plan *p, char *line, size_t bytes) {
     const tilefold_vulkan_image_size *size = &p->scratch.image_size;
@@ -232,9 +237,8 @@ size_t tilefold_vulkan_print(const tilefold_plan *plan, char *text, size_t bytes
                            "  device       %lld bytes of input, %lld of weights, %lld of output at a time; %s\n",
                            tilefold_algorithm_name(p->algorithm), context->name,
                            plan->geometry.folded ? ", phases folded into columns" : "", (long long)p->tiling.positions,
-                           (long long)p->tiling.columns, (long long)p->tiling.groups,
-                           p->cut ? "cut into blocks" : "whole", describe_image(p, image, sizeof image),
-                           (long long)sizes[TILEFOLD_INPUT], (long long)sizes[TILEFOLD_WEIGHT],
-                           (long long)sizes[TILEFOLD_OUTPUT], describe_tensors(p));
+                           (long long)p->tiling.columns, (long long)p->tiling.groups, describe_sums(plan, p),
+                           describe_image(p, image, sizeof image), (long long)sizes[TILEFOLD_INPUT],
+                           (long long)sizes[TILEFOLD_WEIGHT], (long long)sizes[TILEFOLD_OUTPUT], describe_tensors(p));
     return written > 0 ? (size_t)written : 0;
 }
